@@ -76,18 +76,18 @@ def new_authorizer(
 
 def check_settings(configuration: Configuration, section: Authorize) -> CheckSettings:
     """What Envoy gets by gRPC beside headers."""
-    places = [issuer.token_places(configuration.forward_token) for issuer in configuration.issuers.values()]
+    locations = [issuer.token_locations(configuration.forward_token) for issuer in configuration.issuers.values()]
     return CheckSettings(
         claims=section.dynamic_metadata,
-        parameters=dict.fromkeys(name for _, _, params, _ in places for name, forward in params if not forward),
-        cookies=any(not forward for _, cookies, _, _ in places for _, forward in cookies),
+        parameters=dict.fromkeys(name for one in locations for name, forward in one.params if not forward),
+        cookies=any(not forward for one in locations for _, forward in one.cookies),
     )
 
 
 def removed_headers(configuration: Configuration) -> list[str]:
     """Headers that hold a token and that are not passed on."""
-    places = [issuer.token_places(configuration.forward_token)[0] for issuer in configuration.issuers.values()]
-    return list(dict.fromkeys(name for headers in places for name, _, forward in headers if not forward))
+    locations = [issuer.token_locations(configuration.forward_token) for issuer in configuration.issuers.values()]
+    return list(dict.fromkeys(name for one in locations for name, _, forward in one.headers if not forward))
 
 
 def read_secrets(path: Path, read: ReadFile = read_content) -> tuple[bytes, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth._route_rules import route_rules
@@ -142,16 +142,9 @@ class _Maker:
 
     def __init__(self, configuration: model.Configuration, instances: list[IssuerInstance]) -> None:
         self._instances = instances
-        self._places: dict[tuple[Any, ...], TokenPlaces] = {}
-        self._of_instance: dict[int, TokenPlaces] = {}
-        for instance in instances:
-            key = instance.issuer.token_places(configuration.forward_token)
-            if key not in self._places:
-                headers, cookies, params, subprotocol = key
-                self._places[key] = TokenPlaces(
-                    headers=headers, cookies=cookies, params=params, subprotocol=subprotocol
-                )
-            self._of_instance[instance.index] = self._places[key]
+        of_instance = {one.index: one.issuer.token_locations(configuration.forward_token) for one in instances}
+        self._places = {locations: locations.token_places() for locations in dict.fromkeys(of_instance.values())}
+        self._of_instance = {index: self._places[locations] for index, locations in of_instance.items()}
 
     @property
     def places(self) -> list[TokenPlaces]:

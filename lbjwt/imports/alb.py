@@ -11,12 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from lbjwt.imports.alb_targets import TargetGroups
-from lbjwt.imports.common import any_audience, host_of, missing_keys, remote_keys, usable_path
+from lbjwt.imports.alb_targets import TargetGroups, reference
+from lbjwt.imports.common import (
+    accept_audiences,
+    any_audience,
+    host_of,
+    issuer_hint,
+    missing_keys,
+    one_of,
+    remote_keys,
+    usable_path,
+)
 from lbjwt.imports.draft import Draft, Noted, closed
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
-from lbjwt.imports.literals import matches
+from lbjwt.imports.literals import beginning, matches
 from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, is_open
 from lbjwt.imports.reading import Value, read_json
 
@@ -93,18 +102,6 @@ def _parts(document: Value) -> Iterator[tuple[str, str, Value]]:
         yield "Targets", document.text("TargetGroupArn"), document
 
 
-def reference(value: Value | None) -> str:
-    """A name, or what ``Ref`` or ``Fn::GetAtt`` names in a template."""
-    if value is None:
-        return ""
-    if isinstance(value.data, str):
-        return value.data
-    if isinstance(value.data, dict):
-        named = value.data.get("Ref") or value.data.get("Fn::GetAtt") or ""
-        return str(named[0] if isinstance(named, list) and named else named).partition(".")[0]
-    return ""
-
-
 def _listener(name: str, value: Value, parts: list[tuple[str, str, Value]], findings: Findings) -> _Listener:
     rules: list[_Rule] = []
     for kind, arn, rule in parts:
@@ -171,13 +168,7 @@ def _pattern(text: str) -> list[tuple[Path, str]]:
     stem, star, rest = text.partition("*")
     if rest or "?" in text or not stem.startswith("/"):
         return []
-    if not star:
-        return [(Path(stem, True), "exact")]
-    return (
-        [(Path(stem.rstrip("/") or "/"), "below" if stem.endswith("/") else "beginning")]
-        if stem != "/"
-        else [(Path("/"), "tree")]
-    )
+    return beginning(stem) if star else [(Path(stem, True), "exact")]
 
 
 class _Reader:
@@ -257,11 +248,7 @@ class _Reader:
             issuer = self._draft.issuers[known]
             if issuer.get("remote_jwks", {}).get("uri") != config.text("JwksEndpoint"):
                 self._findings.left_out(config.place, f"other keys of the issuer {name}; lbjwt uses those of {known}")
-            if audiences and "audiences" in issuer:
-                issuer["audiences"] = list(dict.fromkeys([*issuer["audiences"], *audiences]))
-            elif not audiences and "audiences" in issuer:
-                del issuer["audiences"]
-                issuer |= any_audience(self._findings, config.place)
+            accept_audiences(issuer, audiences, self._findings, config.place)
             self._labels[id(rule)] = known
             return
         made: dict[str, Any] = {"issuer": name}
@@ -269,7 +256,7 @@ class _Reader:
         keys = remote_keys(config.text("JwksEndpoint"), self._findings, config.place)
         made |= {"remote_jwks": keys} if keys is not None else missing_keys("issuer")
         made["algorithms"] = ["RS256"]
-        self._labels[id(rule)] = self._draft.add_issuer(name.split("://")[-1].split("/")[0], made, config.place)
+        self._labels[id(rule)] = self._draft.add_issuer(issuer_hint(name), made, config.place)
 
     @staticmethod
     def _tokens(rule: _Rule) -> Value | None:
@@ -301,9 +288,7 @@ class _Reader:
                     else {"claim": name, "contains_all": values}
                 )
             else:
-                rules.append(
-                    {"claim": name, "equals": values[0]} if len(values) == 1 else {"claim": name, "one_of": values}
-                )
+                rules.append(one_of(name, values))
             if len(values) > 1 and kind != "single-string" and name != "aud":
                 self._findings.approximated(
                     one.place,

@@ -60,6 +60,16 @@ def closed(status: int, remark: str) -> Decision:
     }
 
 
+def shut(decision: Decision, status: int, remark: str) -> Decision:
+    """A decision closed as by `closed`. It keeps its cluster: whoever removes the rule finds the route where it led."""
+    return {key: decision[key] for key in decision if key == "cluster"} | closed(status, remark)
+
+
+def no_endpoints(remark: str = "write the endpoints") -> list[dict[str, Any]]:
+    """Endpoints of a cluster whose real ones were not found."""
+    return [{"address": Noted("127.0.0.1:9", remark)}]
+
+
 def _status(decision: Decision | None) -> int:
     """The status of a closed route; 0 for any other."""
     if decision is None or plain(decision.get("rules")) != _NEVER:
@@ -171,7 +181,7 @@ class Draft:
                 "jwks": {"keys": [_KEY_OF_NOBODY]},
             }
         if not self.clusters:
-            self.clusters["none"] = {"endpoints": [{"address": Noted("127.0.0.1:9", "no backend was found")}]}
+            self.clusters["none"] = {"endpoints": no_endpoints("no backend was found")}
         self._name_issuers()
         first = next(iter(self.clusters))
         for route in self.routes:

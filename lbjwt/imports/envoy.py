@@ -7,12 +7,12 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from lbjwt.imports.common import host_of
-from lbjwt.imports.draft import Draft, Noted, closed
+from lbjwt.imports.draft import Draft, Noted, closed, shut
 from lbjwt.imports.envoy_cluster import Clusters
 from lbjwt.imports.envoy_jwt import JwtRules
 from lbjwt.imports.envoy_match import Match, read_match
 from lbjwt.imports.envoy_rbac import RbacRules
-from lbjwt.imports.envoy_values import HARMLESS, config_of, duration
+from lbjwt.imports.envoy_values import HARMLESS, config_of, duration, written
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings
 from lbjwt.imports.matching import Decision, Request, host_covers, host_rank
@@ -191,6 +191,7 @@ class _Routing:
         self._clusters = clusters
         self._filters: list[tuple[str, Callable[[Request, Decision, list[Value]], Decision]]] = []
         self._matches: list[Match] = []
+        self._tokens = False  # the filter for tokens is there
 
     def run(self) -> None:
         hosts = [self._host(value) for value in self._manager.members("route_config", "virtual_hosts")]
@@ -214,7 +215,7 @@ class _Routing:
                     break  # closed already
                 decision = apply(request, decision, rule.settings)
             if rule.shut:
-                decision = _shut(decision, f"{rule.shut} was left out")
+                decision = shut(decision, 403, f"{rule.shut} was left out")
             if not self._tokens and "public" not in decision and "rules" not in decision:
                 decision["public"] = True
             return decision
@@ -305,22 +306,14 @@ class _Routing:
             retry["on"] = list(dict.fromkeys(causes)) or ["connect_failure"]
             each = duration(policy.get("per_try_timeout"))
             if each:
-                retry["try_timeout"] = f"{round(each * 1000)}ms" if each < 1 else f"{each:g}s"
+                retry["try_timeout"] = written(each)
                 if timeout and timeout > each:
-                    target["timeout"] = f"{timeout:g}s" if timeout == int(timeout) else f"{round(timeout * 1000)}ms"
+                    target["timeout"] = written(timeout)
                 timeout = None
         if timeout is not None and timeout != 15:
-            retry["try_timeout"] = (
-                Noted("1h", "no limit there")
-                if timeout == 0
-                else f"{round(timeout * 1000)}ms"
-                if timeout != int(timeout)
-                else f"{int(timeout)}s"
-            )
+            retry["try_timeout"] = Noted("1h", "no limit there") if timeout == 0 else written(timeout)
         if retry:
             target["retry"] = retry
-
-    _tokens = False
 
     def _read_filters(self) -> None:
         for one in self._manager.members("http_filters"):
@@ -375,9 +368,4 @@ class _Routing:
 
 
 def _shut_for(remark: str, request: Request, decision: Decision, settings: list[Value]) -> Decision:
-    return _shut(decision, remark)
-
-
-def _shut(decision: Decision, remark: str) -> Decision:
-    cluster = {"cluster": decision["cluster"]} if "cluster" in decision else {}
-    return cluster | closed(403, remark)
+    return shut(decision, 403, remark)

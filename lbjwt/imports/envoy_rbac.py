@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-from lbjwt.imports.draft import closed, plain
-from lbjwt.imports.envoy_match import Match, add_header, beginning
+from lbjwt.imports.common import claim_path
+from lbjwt.imports.draft import plain, shut
+from lbjwt.imports.envoy_match import Match, add_header
 from lbjwt.imports.findings import Findings
-from lbjwt.imports.literals import paths_of
+from lbjwt.imports.literals import beginning, paths_of
 from lbjwt.imports.matching import Decision, Path, Request
 from lbjwt.imports.reading import Value
 
@@ -61,7 +62,7 @@ class RbacRules:
         if who is True:
             return decision
         if who is False or decision.get("public"):
-            return _shut(decision, "no policy of the RBAC filter lets these requests pass")
+            return shut(decision, 403, "no policy of the RBAC filter lets these requests pass")
         made = {key: value for key, value in decision.items() if key != "allow_missing"}
         return {**made, "rules": [*plain(made.get("rules", [])), *(who["all"] if set(who) == {"all"} else [who])]}
 
@@ -70,7 +71,7 @@ class RbacRules:
         if who is False:
             return decision
         if who is True:
-            return _shut(decision, "a policy of the RBAC filter denies these requests")
+            return shut(decision, 403, "a policy of the RBAC filter denies these requests")
         if decision.get("public") or decision.get("allow_missing"):
             return decision  # no claims, so the policy does not apply
         return {**decision, "rules": [*plain(decision.get("rules", [])), _not(who)]}
@@ -118,7 +119,7 @@ class RbacRules:
         path = [step.text("key") for step in metadata.members("path")][1:]
         if not path:
             raise _Unknown("the whole payload")
-        rule = self._comparison(path[0] if len(path) == 1 else path, metadata.get("value"))
+        rule = self._comparison(claim_path(path), metadata.get("value"))
         if (invert := metadata.get("invert")) is not None and invert.data:
             return _not(rule)
         return rule
@@ -176,7 +177,3 @@ def _not(rule: Rule) -> Rule:
     if "all" in rule:
         return {"any": [_not(one) for one in rule["all"]]}
     return dict(rule["not"])
-
-
-def _shut(decision: Decision, remark: str) -> Decision:
-    return {**({"cluster": decision["cluster"]} if "cluster" in decision else {}), **closed(403, remark)}

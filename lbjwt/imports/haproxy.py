@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from typing import Final
 
 from lbjwt.imports.common import host_of, usable_path
-from lbjwt.imports.draft import Draft, closed
+from lbjwt.imports.draft import Draft, shut
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.haproxy_backend import Backends
@@ -225,7 +225,7 @@ class _Reader:
         if refused is None and name in scenes:
             refused = self._rules(scenes[name], request, needs)
         if refused is not None:
-            return {**cluster, **closed(refused[0], refused[1])}
+            return shut(cluster, *refused)
         return self._issuers.apply({**cluster}, needs, scene.section.place)
 
     def _rules(self, scene: _Scene, request: Request, needs: list[Formula]) -> tuple[int, str] | None:

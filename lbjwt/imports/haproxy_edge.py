@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from lbjwt.imports.common import identity_header, seconds
+from lbjwt.imports.common import claim_path, identity_header, seconds
 from lbjwt.imports.draft import Draft, Noted
 from lbjwt.imports.findings import Findings
 from lbjwt.imports.haproxy_backend import milliseconds
@@ -116,9 +116,7 @@ class Edge:
             query = steps[place[1]][1].split(",")[0].strip().strip("\"'")
             claim = re.findall(r"[A-Za-z0-9_-]+", query) if re.fullmatch(r"\$(?:\.[A-Za-z0-9_-]+)+", query) else None
             if claim is not None:
-                identity_header(
-                    self._draft, self._findings, line.place, name, {"claim": claim[0] if len(claim) == 1 else claim}
-                )
+                identity_header(self._draft, self._findings, line.place, name, {"claim": claim_path(claim)})
                 if any(route.get("public") for route in self._draft.routes):
                     self._findings.unsafe(
                         line.place,

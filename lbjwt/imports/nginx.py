@@ -4,11 +4,11 @@ import re
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from lbjwt.imports.common import identity_header, seconds, usable_path
-from lbjwt.imports.draft import Draft, closed
+from lbjwt.imports.common import claim_path, identity_header, seconds, usable_path
+from lbjwt.imports.draft import Draft, closed, shut
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings
-from lbjwt.imports.literals import paths_of, stem_of
+from lbjwt.imports.literals import beginning, paths_of, stem_of
 from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, host_rank, is_open
 from lbjwt.imports.nginx_file import Directive, Levels, bytes_of, inherited, read_file, seconds_of, setting
 from lbjwt.imports.nginx_jwt import Tokens
@@ -143,19 +143,13 @@ class _Reader:
     def _decision(self, location: Location, request: Request) -> Decision:
         decision = dict(location.target)
         if location.methods and request.method not in location.methods:
-            return {
-                **({"cluster": decision["cluster"]} if "cluster" in decision else {}),
-                **closed(403, "limit_except denies other methods"),
-            }
+            return shut(decision, 403, "limit_except denies other methods")
         if "rules" in decision:
             return decision
         if location.need is None:
             return {**decision, "public": True}
         if location.need.impossible:
-            return {
-                **({"cluster": decision["cluster"]} if "cluster" in decision else {}),
-                **closed(401, location.need.impossible),
-            }
+            return shut(decision, 401, location.need.impossible)
         return self._tokens.apply(location.need, decision)
 
     def _locations(self, levels: Levels, server: Server) -> None:
@@ -221,7 +215,7 @@ class _Reader:
             return []
         if kind == "=":
             return [(Path(text, True), "exact")]
-        return [(Path(text.rstrip("/") or "/"), "below" if text.endswith("/") and text != "/" else "beginning")]
+        return beginning(text)
 
     def _target(self, levels: Levels, text: str) -> Decision:
         """Where the requests of a location go, whatever their token."""
@@ -312,9 +306,7 @@ class _Reader:
             name, value = told.args[0], told.args[-1]
             claim = self._tokens.claim_of(value)
             if claim is not None:
-                identity_header(
-                    self._draft, self._findings, told.place, name, {"claim": claim[0] if len(claim) == 1 else claim}
-                )
+                identity_header(self._draft, self._findings, told.place, name, {"claim": claim_path(claim)})
                 self._identity.setdefault(name, []).append(told)
             elif name.lower() == "authorization" and value == "":
                 self._draft.settings["forward_token"] = False
@@ -379,14 +371,13 @@ class _Reader:
             for levels in [(self._http, server.block), *(location.levels for location in server.locations)]:
                 told = setting(levels, "client_max_body_size")
                 sizes.add(1 << 20 if told is None else bytes_of(told.args[0]) or 0)
-        if 0 in sizes:
-            return
-        most = max(sizes)
-        self._draft.settings["limits"] = {"max_request_body": format_size(most)}
+        most = 0 if 0 in sizes else max(sizes)
+        if most:
+            self._draft.settings["limits"] = {"max_request_body": format_size(most)}
         if len(sizes) > 1:
+            limit = format_size(most) if most else "here none"
             self._findings.approximated(
-                here[0].block.place,
-                f"client_max_body_size differs between locations; lbjwt has one limit, {format_size(most)}",
+                here[0].block.place, f"client_max_body_size differs between locations; lbjwt has one limit, {limit}"
             )
         keep = setting((self._http, here[0].block), "keepalive_timeout")
         if keep is not None and (time := seconds_of(keep.args[0])) is not None and time != 60:

@@ -10,6 +10,7 @@ import crossplane
 
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
+from lbjwt.imports.reading import readable
 from lbjwt.imports.words import Words
 
 
@@ -58,13 +59,7 @@ def read_file(path: Path, findings: Findings) -> Directive:
     Raises:
         ImportFailure: The file cannot be read, or is no nginx configuration.
     """
-    try:
-        with path.open("rb") as file:
-            file.read().decode()
-    except OSError as error:
-        raise ImportFailure(f"{path}: cannot be read: {error.strerror or 'unknown reason'}") from None
-    except UnicodeDecodeError:
-        raise ImportFailure(f"{path}: is not UTF-8") from None
+    readable(path)
     payload: dict[str, Any] = crossplane.parse(str(path), combine=True, check_ctx=False, check_args=False)
     for fault in payload["errors"]:
         message = re.sub(r" in \S+$", "", str(fault["error"]).splitlines()[0])

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from lbjwt.imports.common import any_audience, any_issuer, missing_keys, optional_expiration, remote_keys, seconds
+from lbjwt.imports.common import (
+    any_audience,
+    any_issuer,
+    claim_path,
+    issuer_hint,
+    missing_keys,
+    one_of,
+    optional_expiration,
+    remote_keys,
+    seconds,
+)
 from lbjwt.imports.draft import Draft, plain
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.matching import Decision
@@ -115,7 +125,7 @@ class Tokens:
         issuer = self._draft.issuers[labels[0]]
         rules = list(need.rules)
         if need.issuers and "any_issuer" in issuer:
-            rules.insert(0, _one_of("iss", need.issuers))
+            rules.insert(0, one_of("iss", need.issuers))
         if need.audiences and need.audiences != issuer.get("audiences"):
             made["audiences"] = need.audiences
         if rules:
@@ -154,10 +164,7 @@ class Tokens:
         if not names:
             return [self._draft.add_issuer(hint, made, first.place)]
         made.pop("any_issuer", None)
-        return [
-            self._draft.add_issuer(name.split("://")[-1].split("/")[0], {"issuer": name, **made}, first.place)
-            for name in names
-        ]
+        return [self._draft.add_issuer(issuer_hint(name), {"issuer": name, **made}, first.place) for name in names]
 
     def _source(self, levels: Levels, server: Directive, place: Place) -> tuple[tuple[str, Any], ...]:
         files, requests = inherited(levels, "auth_jwt_key_file"), inherited(levels, "auth_jwt_key_request")
@@ -224,8 +231,7 @@ class Tokens:
 
     def _requirements(self, levels: Levels, need: Need) -> None:
         for told in inherited(levels, "auth_jwt_require"):
-            error = next((arg.removeprefix("error=") for arg in told.args if arg.startswith("error=")), "401")
-            need.status = int(error) if error.isdigit() and 400 <= int(error) < 500 else 403
+            need.status = _status_of(told)
             for variable in told.args:
                 if variable.startswith("$"):
                     self._variable(variable, told, need)
@@ -246,7 +252,7 @@ class Tokens:
     def _variable(self, variable: str, told: Directive, need: Need) -> None:
         claim = self.claim_of(variable)
         if claim is not None:
-            need.rules.append({"claim": _claim(claim), "exists": True})
+            need.rules.append({"claim": claim_path(claim), "exists": True})
             return
         found = self._maps.get(variable)
         if found is None:
@@ -263,9 +269,9 @@ class Tokens:
         elif claim is None or (patterns and rejected is not None):
             self._impossible(need, found.place, f"map {source} {variable}")
         elif rejected is not None:
-            path = _claim(claim)
+            path = claim_path(claim)
             if rejected:
-                need.rules.append({"any": [{"claim": path, "exists": False}, {"not": _one_of(path, rejected)}]})
+                need.rules.append({"any": [{"claim": path, "exists": False}, {"not": one_of(path, rejected)}]})
         elif claim == ["iss"] and allowed and not patterns:
             need.issuers = allowed
         elif (
@@ -280,8 +286,8 @@ class Tokens:
     def _rule(
         self, claim: list[str], allowed: list[str], patterns: list[str], found: Directive, variable: str, need: Need
     ) -> None:
-        path = _claim(claim)
-        rules = [_one_of(path, allowed)] if allowed else []
+        path = claim_path(claim)
+        rules = [one_of(path, allowed)] if allowed else []
         for pattern in patterns:
             rule = _pattern(path, pattern)
             if rule is None:
@@ -300,8 +306,7 @@ class Tokens:
 
     def _kjdev(self, told: Directive, need: Need) -> None:
         """``auth_jwt_require_claim name operator value`` of kjdev's module."""
-        error = next((arg.removeprefix("error=") for arg in told.args if arg.startswith("error=")), "401")
-        need.status = int(error) if error.isdigit() and 400 <= int(error) < 500 else 403
+        need.status = _status_of(told)
         args = [arg for arg in told.args if not arg.startswith("error=")]
         if len(args) != 3 or "$" in args[2]:
             self._impossible(need, told.place, str(told))
@@ -315,18 +320,17 @@ class Tokens:
         elif claim == ["aud"] and operator in ("eq", "any", "in") and not negated:
             need.audiences = [str(one) for one in (operand if isinstance(operand, list) else [operand])]
         elif operator in _STRING_RULES:
-            rule = {"claim": _claim(claim), _STRING_RULES[operator]: operand}
-            need.rules.append({"any": [{"claim": _claim(claim), "exists": False}, {"not": rule}]} if negated else rule)
+            path = claim_path(claim)
+            rule = {"claim": path, _STRING_RULES[operator]: operand}
+            need.rules.append({"any": [{"claim": path, "exists": False}, {"not": rule}]} if negated else rule)
         else:
             self._impossible(need, told.place, str(told))
 
 
-def _claim(path: list[str]) -> str | list[str]:
-    return path[0] if len(path) == 1 else path
-
-
-def _one_of(claim: Any, values: list[str]) -> dict[str, Any]:
-    return {"claim": claim, "equals": values[0]} if len(values) == 1 else {"claim": claim, "one_of": values}
+def _status_of(told: Directive) -> int:
+    """The status with which a requirement refuses."""
+    error = next((arg.removeprefix("error=") for arg in told.args if arg.startswith("error=")), "401")
+    return int(error) if error.isdigit() and 400 <= int(error) < 500 else 403
 
 
 def _entries(found: Directive) -> tuple[list[str], list[str] | None, list[str]]:
@@ -356,7 +360,7 @@ def _pattern(claim: Any, pattern: str) -> dict[str, Any] | None:
     """A regular expression of a map as a rule."""
     body = pattern.removeprefix("~")
     if match := re.fullmatch(r"\^\(?((?:[A-Za-z0-9_:/@-]|\\\.)+(?:\|(?:[A-Za-z0-9_:/@-]|\\\.)+)*)\)?\$", body):
-        return _one_of(claim, [re.sub(r"\\(.)", r"\1", word) for word in match[1].split("|")])
+        return one_of(claim, [re.sub(r"\\(.)", r"\1", word) for word in match[1].split("|")])
     if match := re.fullmatch(r"\^((?:[A-Za-z0-9_:/@-]|\\\.)+)", body):
         return {"claim": claim, "prefix": re.sub(r"\\(.)", r"\1", match[1])}
     word = _word(pattern)

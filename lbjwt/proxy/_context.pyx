@@ -15,7 +15,7 @@ from lbjwt.observe.flood_log import FloodLog
 from libc.string cimport memcpy
 
 from lbjwt._error_reason cimport ErrorReason, error_status
-from lbjwt.net._clock cimport Timed, coarse_monotonic
+from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.proxy._listener_settings cimport ListenerSettings
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._endpoint cimport Endpoint
@@ -90,6 +90,24 @@ cdef class ProxyContext:
         for at in range(31, 15, -1):
             out[at] = HEX[number & 15]
             number >>= 4
+
+    cdef void client_opened(self, Timed connection):
+        self.watched.add(connection)
+        self.clients += 1
+        self.board.mine.connections += 1
+        self.board.mine.connections_total += 1
+
+    cdef void client_closed(self, Timed connection):
+        self.watched.discard(connection)
+        self.clients -= 1
+        self.board.mine.connections -= 1
+
+    cdef bint wait_for_keys(self, ClientStream client, Py_ssize_t issuer):
+        try:
+            return self.key_wait.enter(client, issuer)
+        except Exception as fault:
+            self.snapshot.gate.note(fault)
+            return False
 
     def expire(self):
         cdef double now = coarse_monotonic()

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.routes import new_admission
-from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth._route_rules import route_rules
 from lbjwt.config.issuer import Issuer
-from lbjwt.config.places import FromCookie, FromHeader, FromParam
+from lbjwt.config.places import FromCookie, FromHeader, FromParam, TokenLocations
 from lbjwt.config.route import Route as RouteSection
 from lbjwt.config.values import section_of
 from lbjwt.errors import ConfigurationError
@@ -166,7 +165,7 @@ class Protection:
                 from_params=tuple(section_of(FromParam, {"name": name, "forward": True}) for name in params),
                 from_subprotocol=from_subprotocol,
             )
-            self._use_alone(routes, places.token_places(True))
+            self._use_alone(routes, places.token_locations(True))
         elif elsewhere:
             raise ConfigurationError(
                 "this verifier has a configuration, which names the token locations: give from_… to its constructor, or write it into the file"
@@ -178,13 +177,12 @@ class Protection:
     def _use(self, configuration: Configuration) -> None:
         """Decide as the balancer does with this configuration."""
         self._admission = new_admission(configuration, issuer_instances(configuration), self.verifier.gate)
-        locations = [issuer.token_places(True) for issuer in configuration.issuers.values()]
+        locations = [issuer.token_locations(True) for issuer in configuration.issuers.values()]
         self._read(configuration.routes, locations)
 
-    def _use_alone(self, routes: Sequence[RouteSection], location: tuple[Any, ...]) -> None:
+    def _use_alone(self, routes: Sequence[RouteSection], locations: TokenLocations) -> None:
         """Decide for a verifier whose issuers are no part of a configuration."""
-        headers, cookies, params, subprotocol = location
-        places = TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
+        places = locations.token_places()
         made = []
         for route in routes:
             rules = route_rules(route.policy(None))
@@ -201,20 +199,20 @@ class Protection:
                 )
             )
         self._admission = Admission(self.verifier.gate, made, router=Router([route.match for route in routes]))
-        self._read(routes, [location])
+        self._read(routes, [locations])
 
-    def _read(self, routes: Sequence[RouteSection], locations: Sequence[tuple[Any, ...]]) -> None:
+    def _read(self, routes: Sequence[RouteSection], locations: Sequence[TokenLocations]) -> None:
         """What of a request has to be read."""
         fields: set[str] = set()
-        for headers, cookies, _, subprotocol in locations:
-            fields |= {name for name, _, _ in headers}
-            fields |= {"Cookie"} if cookies else set()
-            fields |= {"Sec-WebSocket-Protocol"} if subprotocol else set()
+        for one in locations:
+            fields |= {name for name, _, _ in one.headers}
+            fields |= {"Cookie"} if one.cookies else set()
+            fields |= {"Sec-WebSocket-Protocol"} if one.subprotocol else set()
         redirects = any(route.refusals.redirect is not None for route in routes)
         routed = redirects or any(
             route.hosts or route.path or route.prefix or route.methods or route.resource for route in routes
         )
-        in_query = any(params for _, _, params, _ in locations)
+        in_query = any(one.params for one in locations)
         self._reader = Reader(self._admission, fields, routed=routed, query=in_query or redirects)
 
     def decide(
@@ -255,9 +253,8 @@ def _error_answer(status: int) -> Answer:
 
 
 def _response_of(answer: Answer) -> Response:
-    lines = answer.head.split(b"\r\n")[1:-1]
-    fields = [(name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines)]
-    return Response(answer.status, tuple(field for field in fields if field[0] != b"server"), answer.body)
+    fields = [(name.lower(), value) for name, value in answer.header_fields() if name != b"Server"]
+    return Response(answer.status, tuple(fields), answer.body)
 
 
 def listed(name: str, values: Iterable[str]) -> list[str]:

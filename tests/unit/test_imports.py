@@ -200,6 +200,18 @@ def test_an_address_for_plain_http_that_only_redirects_is_not_opened(tmp_path):
     assert '":443"' in result.stdout and '":80"' not in result.stdout
 
 
+def test_nginx_without_a_limit_of_bodies_keeps_what_else_it_says(tmp_path):
+    """`client_max_body_size 0` in one location is told, and hides neither the other times nor the log."""
+    file = tmp_path / "nginx.conf"
+    server = (
+        "listen 80; keepalive_timeout 7s; access_log /var/log/a.log; location / { proxy_pass http://127.0.0.1:1; %s }"
+    )
+    file.write_text("http { server { %s } }" % (server % "client_max_body_size 0;"))
+    result = run("nginx", file)
+    assert "keep_alive: 7s" in result.stdout and "path: /var/log/a.log" in result.stdout
+    assert "max_request_body" not in result.stdout and "one limit, here none" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("pattern", "yes", "no"),
     [
