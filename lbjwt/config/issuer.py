@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field
 
 from lbjwt.auth.issuer_pattern import TENANT, IssuerPattern
 from lbjwt.auth.policy import CLOCK_SKEW, MAX_AFFIXES, MAX_CLOCK_SKEW, IssuerPolicy
-from lbjwt.config.decryption import Jwe, RequiredHeaders
+from lbjwt.config.decryption import Jwe
 from lbjwt.config.fields import (
     Algorithm,
     ClaimName,
@@ -24,6 +24,7 @@ from lbjwt.config.fields import (
 )
 from lbjwt.config.places import FromCookie, FromHeader, FromParam, TokenLocations
 from lbjwt.config.remote import PLAIN_HTTP, Discovery, KeyFetch, RemoteJwks, RemoteKeys
+from lbjwt.config.required_headers import RequiredHeaders
 from lbjwt.config.section import Fault, Section, across, given, placed, refuse
 from lbjwt.config.tenants import Tenants
 from lbjwt.config.url import check_fetchable, is_loopback_url
