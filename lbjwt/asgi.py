@@ -65,7 +65,7 @@ class JWTMiddleware:
             await self._verifier.aready()
             await self.app(scope, receive, send)
             return
-        decision = decide(self._protection, scope)
+        decision = self._protection.decide_scope(scope)
         if decision.waits_for >= 0:
             decision = await decide_again(self._protection, decision, scope)
         if decision.status:
@@ -89,17 +89,6 @@ class JWTMiddleware:
             await self.app(scope, receive, send)
 
 
-def decide(protection: Protection, scope: Scope) -> Decision:
-    """Decide of one request or WebSocket. Waits for nothing."""
-    return protection.decide(
-        scope.get("method", "GET"),
-        scope["path"],
-        scope.get("query_string", b""),
-        scope["headers"],
-        scope.get("scheme") in ("https", "wss"),
-    )
-
-
 async def decide_again(protection: Protection, decision: Decision, scope: Scope) -> Decision:
     """Decide once more when the keys that the first decision lacked have been fetched; of several tokens, those of each issuer once."""
     verifier = protection.verifier
@@ -112,7 +101,7 @@ async def decide_again(protection: Protection, decision: Decision, scope: Scope)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(verifier.max_wait):
                 await asyncio.wrap_future(coming)
-        decision = decide(protection, scope)
+        decision = protection.decide_scope(scope)
     return decision
 
 

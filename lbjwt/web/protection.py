@@ -7,10 +7,7 @@ Routes, token locations, rules and refusals are those of the configuration, whos
 from __future__ import annotations
 
 import logging
-import os
-import threading
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -40,19 +37,6 @@ REALM: Final = "lbjwt"
 _TEXT: Final = b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
 
 log = logging.getLogger("lbjwt.web")
-
-# One request at a time: the reader of heads and what is found in them belong to one thread, as in a worker of the balancer.
-_judging = threading.Lock()
-
-
-def _new_lock() -> None:
-    """In a forked process, where another thread of the parent may have had the lock."""
-    global _judging
-    _judging = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_new_lock)
-
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -228,18 +212,28 @@ class Protection:
             fields: Name and value of every header field. Names in any case.
             https: The client used TLS, for redirects.
         """
-        with _judging:
-            decision = self._reader.decide(method, path, query, fields, https, time.time())
-        if decision.status and decision.reason:
-            log.info("refused: %s", decision.reason.name.lower())
-        elif decision.is_reported:
-            log.info("would be refused, but is only reported: %s", decision.reported.name.lower())
+        decision = self._reader.decide(method, path, query, fields, https)
+        if decision.is_logged:
+            _log(decision)
+        return decision
+
+    def decide_scope(self, scope: MutableMapping[str, Any]) -> Decision:
+        """`decide` of one request or WebSocket of an ASGI application, which its scope describes."""
+        decision = self._reader.decide_scope(scope)
+        if decision.is_logged:
+            _log(decision)
         return decision
 
     def refusal(self, reason: DenyReason) -> Response:
         """The answer to a request whose token the application itself refuses, on a protection that has one route."""
-        with _judging:
-            return _response_of(self._reader.refusal(reason))
+        return _response_of(self._reader.refusal(reason))
+
+
+def _log(decision: Decision) -> None:
+    if decision.status:
+        log.info("refused: %s", decision.reason.name.lower())
+    else:
+        log.info("would be refused, but is only reported: %s", decision.reported.name.lower())
 
 
 def response_of(decision: Decision) -> Response:

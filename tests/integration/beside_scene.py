@@ -17,23 +17,14 @@ from pathlib import Path
 from tests.harness.backend import Backend
 from tests.harness.balancer import Balancer
 from tests.harness.behaviour import good
+from tests.harness.beside_examples import ADMIN, APPLICATION, EDGE, EXAMPLES, LISTENERS, adapted
 from tests.harness.ports import free_port
 from tests.harness.processes import wait_for_port
 from tests.harness.record import Seen
 from tests.harness.tokens import TokenFactory
 from tests.harness.waiting import eventually
 
-EXAMPLES = Path("examples/beside")
 TOKENS = TokenFactory("https://issuer.example", "shop")
-LISTENERS = {
-    "nginx": 9081,
-    "envoy": 9082,
-    "caddy": 9083,
-    "traefik": 9084,
-    "haproxy": 9085,
-    "envoy-grpc": 9086,
-    "haproxy-lua": 9084,
-}
 ENVOY = ("--concurrency", "1", "--disable-hot-restart", "-l", "error")
 
 
@@ -131,28 +122,18 @@ class Scene:
         return Reply(response.status, response.headers, self._backend.seen[before:])
 
 
-def adapted(text: str, ports: Mapping[int, int], folder: Path) -> str:
-    """A file with the ports of this run, and with absolute names of files."""
-    text = re.sub(
-        r"(127\.0\.0\.1:|:|port_value: )(\d{4})\b",
-        lambda match: match[1] + str(ports.get(int(match[2]), match[2])),
-        text,
-    )
-    return text.replace("traefik-routes.yaml}", f"{folder}/traefik-routes.yaml}}")
-
-
 @contextlib.contextmanager
 def beside(name: str, folder: Path) -> Iterator[Scene]:
     """lbjwt, an application, and the proxy between it and the clients, each with its file of examples/beside/."""
     with Backend(good) as backend:
-        ports = {8080: free_port(), 9001: backend.port, **{port: free_port() for port in LISTENERS.values()}}
+        ports = {EDGE: free_port(), APPLICATION: backend.port, **{port: free_port() for port in LISTENERS.values()}}
 
         def flags(_: int, admin: int) -> list[str]:
             return [str(folder / "lbjwt.yaml")]
 
         TOKENS.write_jwks(folder / "jwks.json")
         balancer = Balancer(folder, TOKENS, [], flags=flags)
-        ports[9090] = balancer.admin
+        ports[ADMIN] = balancer.admin
         for file in EXAMPLES.iterdir():
             (folder / file.name).write_text(adapted(file.read_text(), ports, folder))
         with balancer, (folder / f"{name}.stderr").open("wb") as errors:
@@ -164,8 +145,8 @@ def beside(name: str, folder: Path) -> Iterator[Scene]:
                 env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
             )
             try:
-                wait_for_port(ports[8080])
-                scene = Scene(balancer, backend, ports[8080], ports[LISTENERS[name]])
+                wait_for_port(ports[EDGE])
+                scene = Scene(balancer, backend, ports[EDGE], ports[LISTENERS[name]])
                 assert eventually(
                     lambda: scene.ask("GET", "/version").status == 200
                 )  # a proxy may listen before it has its routes

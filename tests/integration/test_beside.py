@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.beside_examples import LISTENERS
 from tests.harness.waiting import eventually
-from tests.integration.beside_scene import LISTENERS, TOKENS, Scene, beside, binary
+from tests.integration.beside_scene import TOKENS, Scene, beside, binary
 
 READER = TOKENS.mint("ES256", scope="orders:read", jti="reader")
 WRITER = TOKENS.mint("ES256", scope="orders:write", jti="writer")
