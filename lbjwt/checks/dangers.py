@@ -116,8 +116,10 @@ def _issuers(configuration: Configuration) -> Iterator[Problem]:
         path: KeyPath = ("issuers", label)
         if issuer.any_issuer:
             yield warning((*path, "any_issuer"), "any-issuer")
-        # tokens of AWS load balancers have no audience, but their header tells who they are for
+        # Tokens of AWS load balancers have no audience, but their header tells who they are for. Access tokens of Amazon Cognito have none either, but
+        # their client and a scope, which begins with the name of the API.
         bound = not issuer.required_headers.keys().isdisjoint(("signer", "client"))
+        bound = bound or bool(issuer.clients and issuer.required_scopes)
         if issuer.any_audience and not bound and _opens_unasked(label, configuration):
             yield warning((*path, "any_audience"), "any-audience")
         # the other two ask for exp, too
