@@ -88,14 +88,18 @@ class Reply:
     seen: list[Seen]
 
     @property
-    def subject(self) -> str | None:
-        """The subject that the application was told; None when it was not asked. "" when it was told none."""
+    def subject(self) -> str:
+        """The subject that the application was told; "" when it was told none."""
+        return self.told("X-Jwt-Sub")
+
+    def told(self, header: str) -> str:
+        """The header that reached the application, in whatever spelling; "" for none, or an empty one."""
         (one,) = self.seen
         names = [line.partition(b":") for line in one.head.split(b"\r\n")[1:]]
         told = [
             value.strip().decode()
             for name, _, value in names
-            if re.sub(rb"[^a-z0-9]", b"-", name.lower()) == b"x-jwt-sub"
+            if re.sub(rb"[^a-z0-9]", b"-", name.lower()) == header.lower().encode()
         ]
         assert len(told) <= 1, one.head
         return told[0] if told else ""

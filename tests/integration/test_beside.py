@@ -32,6 +32,7 @@ def test_a_proxy_asks_and_only_verified_requests_pass(name: str, tmp_path: Path)
         passes(scene, name)
         is_refused(scene, name)
         loses_forged_headers(scene)
+        says_what_it_would_refuse(scene)
         is_revoked(scene)
         fails_closed(scene, DOWN[name])
 
@@ -93,6 +94,17 @@ def loses_forged_headers(scene: Scene) -> None:
         assert scene.ask("GET", "/version", None, {header: "mallory"}).subject == ""
         nobody = TOKENS.mint("ES256", scope="orders:read", sub=None)
         assert scene.ask("GET", "/orders/1", nobody, {header: "mallory"}).subject == ""
+
+
+def says_what_it_would_refuse(scene: Scene) -> None:
+    """On a route that only reports, the application learns the reason from lbjwt and never from the client."""
+    header = "X-Jwt-Would-Refuse"
+    reporting = TOKENS.mint("ES256", scope="reports:read")
+    for forged in ({}, {header: "none"}, {"X_Jwt_Would_Refuse": "none"}, {"x-jwt_would-refuse": "none"}):
+        assert scene.ask("GET", "/reports/1", None, forged).told(header) == "missing;status=401"
+        assert scene.ask("GET", "/reports/1", READER, forged).told(header) == "insufficient_scope;status=403"
+        for path, token in (("/reports/1", reporting), ("/orders/1", READER), ("/version", None)):
+            assert scene.ask("GET", path, token, forged).told(header) == ""
 
 
 def is_revoked(scene: Scene) -> None:
