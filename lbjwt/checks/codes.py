@@ -37,6 +37,8 @@ SENTENCES: Final = {
     "rewrite-around-route": "endpoints get a request for {asked} as {target}, which {route} protects by other rules; give both routes the same "
     "rules, or choose another path",
     "cluster-unused": "no route forwards to this cluster; name it in a route, or remove it",
+    "forwarding-unused": "every listener has mode: authorize, so lbjwt forwards nothing, and {what} no effect; remove {it}, or add a "
+    "listener that forwards",
     # text that is compared as it stands
     "variable-as-text": NOT_REPLACED,
     "path-with-star": "lbjwt compares paths literally, without wildcards and parameters; to match everything below a path, use prefix",
