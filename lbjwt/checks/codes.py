@@ -46,6 +46,8 @@ SENTENCES: Final = {
     # the service
     "listener-plain": "this listener has no TLS, so anybody on the network path can steal the tokens",
     "asked-by-everyone": "everybody may ask this listener, and name any address as that of the client; list your own proxies, or set secret_file",
+    "asked-by-every-user": "every user of this machine may ask this listener, and name any address as that of the client; take the last digit of the "
+    "mode back to 0, or set secret_file",
     "header-names-allow": "some backends read X_Jwt_Sub as X-Jwt-Sub, so clients can forge the headers that lbjwt sets",
     "identity-without-issuer": "two issuers can give the same sub to different people (RFC 7519 §4.1.2); pass iss on as well",
     "trust-everyone": "lbjwt accepts X-Forwarded-For from everybody, so clients can forge their address; list your own proxies only",

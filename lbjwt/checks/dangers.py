@@ -64,6 +64,8 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
         if listener.tls is None and not listener.address.is_loopback:
             yield warning(("listeners", at), "listener-plain")
         asked = listener.authorize
+        if asked is not None and listener.address.is_unix and listener.path_mode & 0o002 and asked.secret_file is None:
+            yield warning(("listeners", at, "socket_mode"), "asked-by-every-user")
         if asked is not None and asked.secret_file is None and any(one.prefixlen == 0 for one in asked.trusted_peers):
             yield warning(("listeners", at, "authorize", "trusted_peers"), "asked-by-everyone")
     for at, network in enumerate(configuration.trusted_proxies):

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -135,6 +135,20 @@ class Scene:
         return Reply(response.status, response.headers, self._backend.seen[before:])
 
 
+def over_sockets(text: str, folder: Path) -> str:
+    """A file in which lbjwt is asked over Unix sockets in this folder, named after its ports."""
+    port = f"({'|'.join(sorted({str(port) for port in LISTENERS.values()}))})"
+    for old, new in (
+        (rf"address: 127\.0\.0\.1:{port}", "address: unix:AT"),  # lbjwt
+        (rf"server 127\.0\.0\.1:{port};", "server unix:AT;"),  # nginx
+        (rf"server one 127\.0\.0\.1:{port}", "server one unix@AT"),  # HAProxy
+        (rf"socket_address: {{address: 127\.0\.0\.1, port_value: {port}}}", "pipe: {path: AT}"),  # Envoy
+        (rf"forward_auth 127\.0\.0\.1:{port}", "forward_auth unix/AT"),  # Caddy
+    ):
+        text = re.sub(old, lambda match, new=new: new.replace("AT", f"{folder}/{match[1]}.sock"), text)  # type: ignore[misc]
+    return text
+
+
 def adapted(text: str, ports: Mapping[int, int], folder: Path) -> str:
     """A file with the ports of this run, and with absolute names of files."""
     text = re.sub(
@@ -148,32 +162,56 @@ def adapted(text: str, ports: Mapping[int, int], folder: Path) -> str:
 @contextlib.contextmanager
 def beside(name: str, folder: Path) -> Iterator[Scene]:
     """lbjwt, an application, and the proxy between it and the clients, each with its file of examples/beside/."""
-    with Backend(good) as backend:
-        ports = {8080: free_port(), 9001: backend.port, **{port: free_port() for port in LISTENERS.values()}}
+    with all_beside([name], folder) as (scene,):
+        yield scene
+
+
+@contextlib.contextmanager
+def all_beside(names: Sequence[str], folder: Path, sockets: Path | None = None) -> Iterator[list[Scene]]:
+    """
+    One lbjwt and one application, and several proxies between them and the clients.
+
+    Args:
+        sockets: A directory for Unix sockets, over which the proxies ask; None: over TCP.
+    """
+    with Backend(good) as backend, contextlib.ExitStack() as stack:
+        ports = {9001: backend.port, **{port: free_port() for port in LISTENERS.values()}}
 
         def flags(_: int, admin: int) -> list[str]:
             return [str(folder / "lbjwt.yaml")]
 
+        def write(file: Path, home: Path, port: int) -> None:
+            text = file.read_text() if sockets is None else over_sockets(file.read_text(), sockets)
+            (home / file.name).write_text(adapted(text, {**ports, 8080: port}, home))
+
         TOKENS.write_jwks(folder / "jwks.json")
         balancer = Balancer(folder, TOKENS, [], flags=flags)
         ports[9090] = balancer.admin
-        for file in EXAMPLES.iterdir():
-            (folder / file.name).write_text(adapted(file.read_text(), ports, folder))
-        with balancer, (folder / f"{name}.stderr").open("wb") as errors:
-            process = subprocess.Popen(
-                command(name, folder),
-                stdout=errors,
-                stderr=errors,
-                cwd=folder,
-                env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
-            )
-            try:
-                wait_for_port(ports[8080])
-                scene = Scene(balancer, backend, ports[8080], ports[LISTENERS[name]])
-                assert eventually(
-                    lambda: scene.ask("GET", "/version").status == 200
-                )  # a proxy may listen before it has its routes
-                yield scene
-            finally:
-                process.terminate()
-                process.wait(30)
+        write(EXAMPLES / "lbjwt.yaml", folder, 0)
+        scenes = []
+        stack.enter_context(balancer)
+        for name in names:
+            home, port = folder / name, free_port()
+            home.mkdir()
+            for file in EXAMPLES.iterdir():
+                write(file, home, port)
+            stack.enter_context(proxy(name, home))
+            scenes.append(Scene(balancer, backend, port, ports[LISTENERS[name]]))
+        for scene in scenes:
+            wait_for_port(scene.port)
+            # a proxy may listen before it has its routes
+            assert eventually(lambda scene=scene: scene.ask("GET", "/version").status == 200)  # type: ignore[misc]
+        yield scenes
+
+
+@contextlib.contextmanager
+def proxy(name: str, home: Path) -> Iterator[None]:
+    """The program with its files in this directory."""
+    with (home / "stderr").open("wb") as errors:
+        environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+        process = subprocess.Popen(command(name, home), stdout=errors, stderr=errors, cwd=home, env=environment)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)

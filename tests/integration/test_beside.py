@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.short_path import short_directory
 from tests.harness.waiting import eventually
-from tests.integration.beside_scene import LISTENERS, TOKENS, Scene, beside, binary
+from tests.integration.beside_scene import LISTENERS, TOKENS, Scene, all_beside, beside, binary
 
 READER = TOKENS.mint("ES256", scope="orders:read", jti="reader")
 WRITER = TOKENS.mint("ES256", scope="orders:write", jti="writer")
@@ -35,6 +36,21 @@ def test_a_proxy_asks_and_only_verified_requests_pass(name: str, tmp_path: Path)
         says_what_it_would_refuse(scene)
         is_revoked(scene)
         fails_closed(scene, DOWN[name])
+
+
+def test_over_unix_sockets_it_is_the_same(tmp_path: Path) -> None:
+    """Who may connect is trusted: the client is the one that the proxy names, and forged headers are lost as over TCP."""
+    names = ["nginx", "envoy", "caddy", "haproxy", "envoy-grpc"]
+    if missing := [name for name in names if binary(name) is None]:
+        pytest.skip(f"{missing[0]} is missing")
+    with short_directory() as sockets, all_beside(names, tmp_path, sockets) as scenes:
+        assert len(list(sockets.iterdir())) == 6
+        for scene in scenes:
+            reply = scene.ask("GET", "/orders/1", READER, {"X-Jwt-Sub": "mallory", "X_Jwt_Sub": "mallory"})
+            assert (reply.status, reply.subject) == (200, "alice")
+            assert [scene.ask("POST", "/orders", token).status for token in (None, EXPIRED, READER)] == [401, 401, 403]
+        fails_closed(scenes[0], DOWN["nginx"])
+        assert list(sockets.iterdir()) == []
 
 
 def passes(scene: Scene, name: str) -> None:

@@ -167,6 +167,11 @@ CASES = [
         {"listeners": [ASKED], "clusters": {}},
     ),
     Case(
+        "every user of the machine may ask", "asked-by-every-user", "listeners[0].socket_mode",
+        {"listeners": [{**ASKED, "address": "unix:a.sock", "socket_mode": "0666"}], "clusters": {}},
+        {"listeners": [{**ASKED, "address": "unix:a.sock", "socket_mode": "0660"}], "clusters": {}},
+    ),
+    Case(
         "another path for a proxy that only asks", "forwarding-unused", "routes[0].rewrite",
         {"listeners": [ASKED], "clusters": {}, **route(prefix="/api", rewrite="/v2", retry={"attempts": 1})},
         {"listeners": [ASKED, {"address": "127.0.0.1:2"}], **route(prefix="/api", rewrite="/v2", retry={"attempts": 1})},
