@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from lbjwt.web.open_sockets import POLICY_VIOLATION, OpenSocket, OpenSockets
+from lbjwt.web.open_streams import POLICY_VIOLATION, OpenResponse, OpenSocket, OpenStreams
 from lbjwt.web.protection import Protection, Requirements, Response, response_of
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class JWTMiddleware:
     A refused WebSocket gets the response of a refused request if the server has the extension `websocket.http.response`; otherwise the server
     answers 403. An open one is closed with 1008 within about a second after its token expires or is revoked.
 
+    A response that is sent in parts, such as server-sent events, ends then, too: the task of the application is cancelled. A stream of events
+    ends as a whole, any other response is broken off with an OSError for the server. `end_streams=False` lets both go on.
+
     A token with an unknown key waits for the fetch of the keys. The start of the application waits for the first keys, a few seconds at most.
 
     Args:
@@ -55,7 +58,7 @@ class JWTMiddleware:
         self.app = app
         self._verifier = verifier
         self._protection = Protection(verifier, **requirements)
-        self._sockets = OpenSockets(verifier)
+        self._streams = OpenStreams(verifier)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -81,12 +84,15 @@ class JWTMiddleware:
         if kind == "websocket" and decision.subprotocols is not None:
             scope["subprotocols"] = decision.subprotocols
             send = _as_bearer(send) if decision.names_bearer else send
-        if kind == "websocket" and grant is not None and decision.grace >= 0:
+        if grant is None or decision.grace < 0:
+            await self.app(scope, receive, send)
+        elif kind == "websocket":
             socket = OpenSocket(send, grant, decision.grace)
-            with self._sockets.entered(socket):
+            with self._streams.entered(socket):
                 await self.app(scope, receive, socket.send)
         else:
-            await self.app(scope, receive, send)
+            async with OpenResponse(send, grant, decision.grace, self._streams) as response:
+                await self.app(scope, receive, response.send)
 
 
 async def decide_again(protection: Protection, decision: Decision, scope: Scope) -> Decision:

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from lbjwt._fastverify import DenyReason
 from lbjwt.asgi import decide_again
 from lbjwt.verifier import Verifier
-from lbjwt.web.open_sockets import POLICY_VIOLATION
+from lbjwt.web.open_streams import POLICY_VIOLATION
 from lbjwt.web.protection import Protection, Response, listed, response_of
 
 T = TypeVar("T")

@@ -57,7 +57,7 @@ def new_authorizer(
         raise ConfigurationError(f"{key}.authorize.secret_file: {error}") from None
     original = OriginalRequest(
         _DESCRIPTIONS[section.described_by],
-        network_trust(section.trusted_peers),
+        _is_unix if listener.address.is_unix else network_trust(section.trusted_peers),
         secret_header=section.secret_header,
         secrets=secrets,
     )
@@ -72,6 +72,11 @@ def new_authorizer(
         redirects=profile.redirects,
         check=check_settings(configuration, section) if profile.original == "check" else None,
     )
+
+
+def _is_unix(peer: str) -> bool:
+    """Who could connect to a Unix socket has its permission."""
+    return peer == "unix"
 
 
 def check_settings(configuration: Configuration, section: Authorize) -> CheckSettings:

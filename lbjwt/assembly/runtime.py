@@ -25,7 +25,6 @@ from lbjwt.assembly.sources import wait_for_keys
 from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.keys.source import LocalKeys
 from lbjwt.keys.worker import ControlLink, WorkerKeys
-from lbjwt.net.sockets import close
 from lbjwt.net.threads import in_thread
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.proxy._context import ProxyContext
@@ -166,13 +165,13 @@ class Runtime:
                 read.contents,
             )
         except BaseException:
-            close(listeners.bound)
+            listeners.give_up()
             self._close_unused(access_log)
             raise
 
     def give_up(self, plan: Plan) -> None:
         """Close what was opened for a plan that will not be in force."""
-        close(plan.listeners.bound)
+        plan.listeners.give_up()
         self._close_unused(plan.access_log)
 
     def _log_of(self, configuration: Configuration) -> AccessLog | None:

@@ -27,6 +27,7 @@ from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.literals import beginning, matches
 from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, is_open
+from lbjwt.imports.path_change import PathChange
 from lbjwt.imports.reading import Value, read_json
 
 _KIND: Final = "AWS::ElasticLoadBalancingV2::"
@@ -41,6 +42,7 @@ class _Rule:
     Attributes:
         number: Rules with a lower one are tried first.
         uncertain: It has a condition that no route can have, and matches more requests here. It counts only where no token would be needed.
+        change: What becomes of the path on its way to the targets.
     """
 
     number: int
@@ -50,6 +52,7 @@ class _Rule:
     meant: list[tuple[Path, str]] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
     uncertain: bool = False
+    change: PathChange | None = None
 
     def covers(self, request: Request) -> bool:
         hosts = not self.hosts or any(host_covers(host, request.host) for host in self.hosts)
@@ -160,7 +163,29 @@ def _rule(value: Value, findings: Findings) -> _Rule:
                     condition.place,
                     f"a pattern among {', '.join(values)}; lbjwt matches whole paths and everything below a path",
                 )
+    for transform in value.members("Transforms"):
+        rule.change = _change(transform, rule) or rule.change
+        if rule.change is None or transform.text("Type") != "url-rewrite":
+            kind = transform.text("Type")
+            why = (
+                "rewrite of a route replaces whole segments at the beginning of the path"
+                if kind == "url-rewrite"
+                else "targets get the host that the client sent"
+            )
+            transform.skip()
+            findings.left_out(transform.place, f"{kind} of the rule with priority {rule.number}; {why}")
     return rule
+
+
+def _change(transform: Value, rule: _Rule) -> PathChange | None:
+    """What becomes of the path, if a route can do the same. The expression sees the query, too."""
+    rewrites = transform.members("UrlRewriteConfig", "Rewrites")
+    if len(rewrites) != 1 or transform.text("Type") != "url-rewrite":
+        return None
+    change = PathChange.of_pattern(rewrites[0].text("Regex"), rewrites[0].text("Replace"), all_of_it=False)
+    places = [path for path, _ in rule.meant] or [Path("/")]
+    usable = change is not None and not change.whole and all(change.rewrite_of(path) is not None for path in places)
+    return change if usable else None
 
 
 def _pattern(text: str) -> list[tuple[Path, str]]:
@@ -311,7 +336,7 @@ class _Reader:
         if cluster is None:
             return closed(404, "its targets were left out")
         config = self._tokens(rule)
-        decision: Decision = {"cluster": cluster}
+        decision: Decision = {"cluster": cluster, **({} if rule.change is None else {"rewrite": rule.change})}
         if config is None:
             return {**decision, "public": True}
         label = self._labels[id(rule)]

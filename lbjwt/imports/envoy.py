@@ -16,6 +16,7 @@ from lbjwt.imports.envoy_values import HARMLESS, config_of, duration, written
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings
 from lbjwt.imports.matching import Decision, Request, host_covers, host_rank
+from lbjwt.imports.path_change import PathChange
 from lbjwt.imports.reading import Value, read_yaml
 
 _RESTRICTING: Final = (
@@ -244,10 +245,10 @@ class _Routing:
                 continue
             self._matches.append(match)
             settings = [one for level in (route, value) if (one := level.get("typed_per_filter_config")) is not None]
-            host.rules.append(_Rule(match, settings, self._target(route), self._own_filters(settings)))
+            host.rules.append(_Rule(match, settings, self._target(route, match), self._own_filters(settings)))
         return host
 
-    def _target(self, route: Value) -> Decision:
+    def _target(self, route: Value, match: Match) -> Decision:
         """Where a route sends a request."""
         action = route.get("route")
         if action is None:
@@ -265,19 +266,35 @@ class _Routing:
             return closed(404, "its cluster depended on a header")
         if policy := next(iter(action.members("hash_policy")), None):
             self._clusters.hash_on(target["cluster"], policy)
-        for key, what in (
-            ("prefix_rewrite", "the path is rewritten"),
-            ("regex_rewrite", "the path is rewritten"),
-            ("host_rewrite_literal", "the host is rewritten"),
-        ):
-            if (value := action.get(key)) is not None and not (
-                key == "prefix_rewrite" and value.data == route.text("match", "prefix")
-            ):
+        if (value := action.get("host_rewrite_literal")) is not None:
+            self._findings.left_out(
+                value.place, "host_rewrite_literal; backends of lbjwt get the host that the client sent"
+            )
+        for key in ("prefix_rewrite", "regex_rewrite"):
+            if (value := action.get(key)) is None or value.data == route.text("match", "prefix"):
+                continue
+            change = self._change(key, value, route, match)
+            if change is not None and all(change.rewrite_of(path) is not None for path in match.paths):
+                target["rewrite"] = change
+            else:
+                value.skip()
                 self._findings.left_out(
-                    value.place, f"{key}: {what} there; backends of lbjwt get the request as the client sent it"
+                    value.place,
+                    f"{key}, which rewrite of a route cannot do: it replaces the whole path, or whole segments",
                 )
         self._retries(action, target)
         return target
+
+    @staticmethod
+    def _change(key: str, value: Value, route: Value, match: Match) -> PathChange | None:
+        """What backends get in place of the client's path; None where no route of lbjwt can do the same."""
+        if key == "regex_rewrite":
+            value.get("pattern", "google_re2")
+            return PathChange.of_pattern(value.text("pattern", "regex"), value.text("substitution"), all_of_it=False)
+        if all(how == "exact" for _, how in match.meant):
+            return PathChange.of_path(match.paths[0].text, str(value.data))
+        start = route.text("match", "prefix") or route.text("match", "path_separated_prefix")
+        return PathChange.of_prefix(start, str(value.data)) if start else None
 
     def _answer(self, route: Value) -> Decision:
         answer, redirect = route.get("direct_response"), route.get("redirect")

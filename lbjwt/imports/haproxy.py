@@ -36,7 +36,8 @@ from lbjwt.imports.haproxy_token import (
     negation,
 )
 from lbjwt.imports.literals import matches, paths_of
-from lbjwt.imports.matching import METHODS, Decision, Path, Request
+from lbjwt.imports.matching import METHODS, UNKNOWN, Decision, Path, Request
+from lbjwt.imports.path_change import PathChange
 from lbjwt.imports.words import Words
 
 _PATHS: Final = {"path": "exact", "path_beg": "beginning", "path_dir": "tree", "path_reg": "regex"}
@@ -84,6 +85,9 @@ class _Reader:
         self._backends = Backends(sections, draft, findings)
         self._issuers = Issuers(directory, draft, findings)
         self._changed = False
+        self._change: PathChange | None = None
+        self._not_taken: set[Place] = set()
+        """Of lines that change a path, and of which the result lacks something."""
         self._hosts: set[str] = set()
         self._places: set[Path] = set()
         self._methods: set[str] = set()
@@ -132,7 +136,7 @@ class _Reader:
         edge = Edge(chosen, self._draft, self._findings)
         edge.listeners()
         for each in [scene, *scenes.values()]:
-            edge.headers(each.section, each.variables)
+            edge.headers(each.section, each.variables, self._not_taken)
         edge.settings()
 
     def _scene(self, section: Section, before: _Scene | None = None) -> _Scene:
@@ -161,6 +165,8 @@ class _Reader:
         for line in scene.section.lines:
             if line.words[0] not in ("http-request", "use_backend", "acl", "redirect"):
                 continue
+            if line.words[1] in PATH_CHANGES:
+                self._distinguish_change(line)
             _, _, words = split_condition(line.words)
             for group in read_condition(words, scene.acls, line.place) if words else []:
                 for atom in group:
@@ -183,6 +189,13 @@ class _Reader:
                     self._places.add(path)
                     if how == "beginning" and path.text != "/":
                         self._beginnings[path.text] = test.place
+
+    def _distinguish_change(self, line: Line) -> None:
+        change = change_of(line, UNKNOWN)
+        if change is not None and change.start and usable_path(change.start, self._findings, line.place):
+            self._places.add(Path(change.start, change.whole))
+            if change.within:
+                self._beginnings[change.start] = line.place
 
     @staticmethod
     def _is_host(test: Test) -> bool:
@@ -216,7 +229,7 @@ class _Reader:
 
     def _decide(self, request: Request, scene: _Scene, scenes: dict[str, _Scene]) -> Decision | None:
         needs: list[Formula] = []
-        self._changed = False
+        self._forget_change()
         refused = self._rules(scene, request, needs)
         name = self._backend(scene, request) if refused is None else None
         if name is None and refused is None:
@@ -226,7 +239,12 @@ class _Reader:
             refused = self._rules(scenes[name], request, needs)
         if refused is not None:
             return shut(cluster, *refused)
-        return self._issuers.apply({**cluster}, needs, scene.section.place)
+        decision: Decision = {**cluster, **({} if self._change is None else {"rewrite": self._change})}
+        return self._issuers.apply(decision, needs, scene.section.place)
+
+    def _forget_change(self) -> None:
+        """Another request: its path is as the client sent it."""
+        self._changed, self._change = False, None
 
     def _rules(self, scene: _Scene, request: Request, needs: list[Formula]) -> tuple[int, str] | None:
         """Run the rules of a section. What must hold is added to `needs`; a status and a reason when the request is refused whatever its token is."""
@@ -241,7 +259,7 @@ class _Reader:
             if holds is False:
                 continue
             if action in PATH_CHANGES:
-                self._changed = True
+                self._change_path(line, request, holds)
                 continue
             if action == "redirect":
                 self._findings.left_out(line.place, f"{line}; lbjwt sends no redirects")
@@ -271,6 +289,16 @@ class _Reader:
                 return 403, "a condition of HAProxy was left out"
             needs.append(negation(holds))
         return None
+
+    def _change_path(self, line: Line, request: Request, holds: Formula) -> None:
+        change = change_of(line, request.path)
+        if change is None or holds is not True or self._changed:
+            self._not_taken.add(line.place)
+        elif change.applies(request.path):
+            self._change = change
+        else:
+            return
+        self._changed = True
 
     def _backend(self, scene: _Scene, request: Request) -> str | None:
         for line in scene.section.all("use_backend"):
@@ -333,6 +361,25 @@ class _Reader:
             request.host == one or (ends and request.host.endswith(f".{one.lstrip('.')}"))
             for one in (pattern.lower().partition(":")[0] for pattern in test.patterns)
         )
+
+
+_OF_PATH: Final = re.compile(r"""%\[path,regsub\((['"]?)(?P<pattern>.*?)\1,\s*(['"]?)(?P<new>.*?)\3(?:,g?)?\)\]""")
+
+
+def change_of(line: Line, path: str) -> PathChange | None:
+    """What a line that changes paths makes of one; None if no `rewrite` can do the same."""
+    rule, _, _ = split_condition(line.words)
+    action, first, second = rule[1], rule[2], rule[3]
+    if action in ("replace-path", "replace-pathq"):
+        change = PathChange.of_pattern(first, second, all_of_it=True)
+        return None if change is not None and change.whole and action == "replace-pathq" else change
+    if action != "set-path":
+        return None
+    if first.endswith("%[path]"):
+        return PathChange.of_prefix("/", f"{first.removesuffix('%[path]')}/")
+    if (match := _OF_PATH.fullmatch(first)) is not None:
+        return PathChange.of_pattern(match["pattern"], match["new"], all_of_it=False)
+    return None if "%" in first or UNKNOWN in path else PathChange.of_path(path, first)
 
 
 def _status(rule: Words) -> int:

@@ -14,6 +14,7 @@ from lbjwt.imports.nginx_file import Directive, Levels, bytes_of, inherited, rea
 from lbjwt.imports.nginx_jwt import Tokens
 from lbjwt.imports.nginx_server import Location, Server, read_server, serving
 from lbjwt.imports.nginx_upstream import Upstreams
+from lbjwt.imports.path_change import PathChange
 from lbjwt.units import format_size
 
 _KNOWN: Final = {
@@ -25,7 +26,7 @@ _KNOWN: Final = {
     "proxy_connect_timeout", "proxy_read_timeout", "proxy_send_timeout", "grpc_read_timeout", "proxy_next_upstream",
     "proxy_next_upstream_tries", "proxy_next_upstream_timeout", "client_max_body_size", "limit_except", "allow", "deny", "auth_basic",
     "auth_basic_user_file", "auth_request", "auth_request_set", "satisfy", "if", "error_page", "root", "index", "try_files", "alias",
-    "ssl_verify_client", "ssl_client_certificate", "keepalive_timeout", "access_log", "http2", "grpc_ssl_verify",
+    "ssl_verify_client", "ssl_client_certificate", "keepalive_timeout", "access_log", "http2", "grpc_ssl_verify", "rewrite",
 }  # fmt: skip
 """Directives that are read below, or that matter only beside one that is."""
 
@@ -154,6 +155,8 @@ class _Reader:
 
     def _locations(self, levels: Levels, server: Server) -> None:
         whole = levels[-1].name == "server"
+        for rewrite in levels[-1].all("rewrite") if whole else ():
+            self._findings.left_out(rewrite.place, f"{rewrite}; write rewrite in the routes whose path it changes")
         if whole and levels[-1].first("return") is not None:
             self._rest(levels, server)  # before nginx looks for a location
             return
@@ -166,7 +169,7 @@ class _Reader:
             self._unknown([block])
             meant = self._meant(kind, text, block)
             if meant:
-                target = self._target(inner, text)
+                target = self._target(inner, text, meant)
                 need = self._tokens.need(inner, server.block)
                 location = Location(
                     inner, "~" if kind.startswith("~") else kind, text, meant, target, need, self._methods(block)
@@ -192,7 +195,7 @@ class _Reader:
                 "",
                 "/",
                 [(Path("/"), "tree")],
-                self._target(levels, "/"),
+                self._target(levels, "/", [(Path("/"), "tree")]),
                 self._tokens.need(levels, server.block),
             )
         )
@@ -217,7 +220,7 @@ class _Reader:
             return [(Path(text, True), "exact")]
         return beginning(text)
 
-    def _target(self, levels: Levels, text: str) -> Decision:
+    def _target(self, levels: Levels, text: str, meant: list[tuple[Path, str]]) -> Decision:
         """Where the requests of a location go, whatever their token."""
         block = levels[-1]
         reason = self._restriction(levels)
@@ -228,14 +231,33 @@ class _Reader:
         if found is None:
             return closed(404, "its backend was chosen by a variable")
         label, path = found
-        if path and path != text:
+        change = self._change(block, passed, path, meant)
+        if reason:
+            return {"cluster": label, **closed(403, f"{reason} was left out")}
+        return {"cluster": label, **({"rewrite": change} if change is not None else {})}
+
+    def _change(
+        self, block: Directive, passed: Directive, path: str, meant: list[tuple[Path, str]]
+    ) -> PathChange | None:
+        """What backends get in place of the client's path; None if that stays, or, with a finding, if lbjwt cannot do the same."""
+        rewrites = block.all("rewrite") if block.name == "location" else []
+        if len(rewrites) == 1 and rewrites[0].args[2:] == ("break",):
+            change = PathChange.of_pattern(rewrites[0].args[0], rewrites[0].args[1], all_of_it=True)
+            if change is not None and all(change.rewrite_of(one) is not None for one, _ in meant):
+                return change  # nginx then ignores the path of proxy_pass
+        for rewrite in rewrites:
+            self._findings.left_out(rewrite.place, f"{rewrite}; write rewrite in the routes whose path it changes")
+        text = block.args[-1] if block.name == "location" else "/"
+        if rewrites or not path or path == text:
+            return None
+        change = PathChange.of_path(text, path) if block.args[0] == "=" else PathChange.of_prefix(text, path)
+        if change is None or "$" in path:
             self._findings.left_out(
                 passed.place,
-                f"{passed}: {path} replaces {text} there; backends of lbjwt get the path as the client sent it",
+                f"{passed}: {path} replaces {text} there, which rewrite of a route cannot do: it replaces whole segments",
             )
-        for rewrite in block.all("rewrite"):
-            self._findings.left_out(rewrite.place, f"{rewrite}; backends of lbjwt get the path as the client sent it")
-        return {"cluster": label, **(closed(403, f"{reason} was left out") if reason else {})}
+            return None
+        return change
 
     def _answer(self, block: Directive, answer: Directive | None) -> Decision:
         status = (
@@ -395,7 +417,7 @@ class _Reader:
     def _unknown(self, blocks: list[Directive]) -> None:
         for block in blocks:
             for one in block.block:
-                if one.name not in _KNOWN and not _SILENT.fullmatch(one.name) and one.name != "rewrite":
+                if one.name not in _KNOWN and not _SILENT.fullmatch(one.name):
                     self._findings.left_out(one.place, str(one))
 
 

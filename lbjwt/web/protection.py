@@ -38,6 +38,7 @@ _TEXT: Final = b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-st
 
 log = logging.getLogger("lbjwt.web")
 
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """The answer to a refused request. Names of fields are in lower case."""
@@ -88,7 +89,7 @@ class Protection:
         from_cookies: Names of cookies that may hold the token.
         from_params: Names of query parameters that may hold the token. Queries end up in logs and histories (RFC 6750 section 5.3).
         from_subprotocol: Accept the token as a WebSocket subprotocol: `bearer, <token>`.
-        end_streams: End WebSockets when their token expires or is revoked.
+        end_streams: End WebSockets and responses in parts when their token expires or is revoked.
         realm: Named in the challenge (RFC 9110 section 11.5). None for that of the configuration, or `lbjwt`.
         json: Refuse with a problem document (RFC 9457) instead of a line of text.
         expose_reason: Tell clients why their token is refused. This helps developers, but also attackers.

@@ -1,6 +1,7 @@
 """`lbjwt import`: the command, routes from any order of rules, expressions on paths, and files that are broken."""
 
 import random
+import re
 from pathlib import Path as FilePath
 
 import pytest
@@ -14,6 +15,7 @@ from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.literals import matches, paths_of, stem_of
 from lbjwt.imports.load import import_file
 from lbjwt.imports.matching import Path, Request, compile_routes, host_covers, resolve
+from lbjwt.imports.path_change import PathChange
 from lbjwt.imports.writer import write
 from tests.harness.examples import examples
 from tests.unit.test_imports_samples import FILES, SAMPLES
@@ -245,6 +247,42 @@ def test_any_other_expression_is_not_translated(pattern: str):
 )  # fmt: skip
 def test_everything_that_an_expression_matches_is_below_its_stem(pattern: str, stem: str):
     assert stem_of(pattern).text == stem
+
+
+@pytest.mark.parametrize(
+    ("pattern", "new", "all_of_it", "becomes"),
+    [
+        ("^/api/(.*)$", r"/v1/\1", True, {"/api/x": "/v1/x", "/api/": "/v1/", "/other": None, "/apix": None}),
+        ("^/api/(.*)", "/$1", True, {"/api/x/y": "/x/y", "/api/": "/"}),
+        ("^/api(/.*)?$", r"/v1\1", True, {"/api": "/v1", "/api/x": "/v1/x", "/apix": None}),
+        ("^/api(/.*)", r"\1", True, {"/api/x": "/x"}),
+        (r"^/v1\.2/(.*)$", r"/v2/\1", False, {"/v1.2/x": "/v2/x", "/v1x2/x": None}),
+        ("^/api/", "/v1/", False, {"/api/x": "/v1/x", "/x/api/y": None}),
+        ("^/health$", "/healthz", True, {"/health": "/healthz", "/health/x": None}),
+        ("^/(.*)$", r"/v1/\1", True, {"/": "/v1/", "/x": "/v1/x"}),
+    ],
+)
+def test_an_expression_that_replaces_whole_segments_is_a_rewrite(
+    pattern: str, new: str, all_of_it: bool, becomes: dict[str, str | None]
+):
+    """Which does the same as the expression."""
+    change = PathChange.of_pattern(pattern, new, all_of_it=all_of_it)
+    assert change is not None
+    for path, wanted in becomes.items():
+        assert (change.rewrite_of(Path(path, True)) if change.covers(path) else None) == wanted, path
+        assert re.sub(pattern, re.sub(r"\$1", r"\\1", new), path, count=1) == (wanted or path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "new", "all_of_it"),
+    [
+        *(("^/api", "/v1", True), ("/api/", "/v1/", False), ("^/api/(.*)$", "/v1", True), ("^/api/(.*)$", r"/v1\1", True)),
+        *(("^/api/.*$", "/v1/", True), (r"^/api/(\d+)$", r"/v1/\1", True), ("^/api/(.*)$", r"/v1/\1?a=b", True)),
+        *(("^/api/(.*)$", r"/\1/v1", True), ("^/api/(.*)$", "/v1/%[src]$1", True), ("^/api/", "/v1//", False), ("^/(a|b)/(.*)", r"/\2", True)),
+    ],
+)  # fmt: skip
+def test_any_other_change_of_the_path_is_not_translated(pattern: str, new: str, all_of_it: bool):
+    assert PathChange.of_pattern(pattern, new, all_of_it=all_of_it) is None
 
 
 def test_a_value_is_printed_as_a_person_would():
