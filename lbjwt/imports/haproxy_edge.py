@@ -27,7 +27,17 @@ _SILENT_ACTIONS: Final = {
 PATH_CHANGES: Final = ("set-path", "replace-path", "set-uri", "replace-uri", "set-pathq", "replace-pathq")
 """Actions after which conditions on the path see another one."""
 
-_REFUSING: Final = ("reject", "deny", "silent-drop", "tarpit")
+_REFUSING: Final = (
+    "reject",
+    "deny",
+    "silent-drop",
+    "tarpit",
+    "block",
+    "reqdeny",
+    "reqideny",
+    "reqtarpit",
+    "reqitarpit",
+)
 
 
 class Edge:
@@ -96,7 +106,7 @@ class Edge:
                     line.place, f"{line}; backends of lbjwt get the request line as the client sent it"
                 )
             elif action not in _SILENT_ACTIONS and not action.startswith(
-                ("set-var", "deny", "reject", "tarpit", "return", "auth", "allow", "redirect")
+                ("set-var", "deny", "reject", "tarpit", "silent-drop", "return", "auth", "allow", "redirect")
             ):
                 self._findings.left_out(line.place, str(line))
 
@@ -138,7 +148,8 @@ class Edge:
                 timeouts[key] = seconds(time / 1000, 0.1, most)
         if timeouts:
             self._draft.settings["timeouts"] = timeouts
-        for line in self._section.lines:
+        more = self._section.defaults.all_tcp() if self._section.defaults is not None else []
+        for line in [*more, *self._section.lines]:
             if (
                 line.words[0] not in _SILENT
                 and not line.starts("timeout")
