@@ -82,9 +82,9 @@ class JWTMiddleware:
             scope["subprotocols"] = decision.subprotocols
             send = _as_bearer(send) if decision.names_bearer else send
         if kind == "websocket" and grant is not None and decision.grace >= 0:
-            socket = OpenSocket(send, grant, decision.grace)
+            socket = OpenSocket(receive, send, grant, decision.grace)
             with self._sockets.entered(socket):
-                await self.app(scope, receive, socket.send)
+                await self.app(scope, socket.receive, socket.send)
         else:
             await self.app(scope, receive, send)
 
@@ -93,10 +93,19 @@ def decide(protection: Protection, scope: Scope) -> Decision:
     """Decide of one request or WebSocket. Waits for nothing."""
     return protection.decide(
         scope.get("method", "GET"),
-        scope["path"],
+        _path_of(scope),
         scope.get("query_string", b""),
         scope["headers"],
         scope.get("scheme") in ("https", "wss"),
+    )
+
+
+def _path_of(scope: Scope) -> str:
+    """The path by which an application routes: without that of the mount or of the proxy in front (ASGI, `root_path`)."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return (
+        path[len(root) :] if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/") else path
     )
 
 

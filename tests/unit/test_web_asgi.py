@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lbjwt import KeyRing, Verifier
 from lbjwt.asgi import JWTMiddleware
 from lbjwt.errors import ConfigurationError
-from lbjwt.web.open_sockets import OpenSockets
+from lbjwt.web.open_sockets import OpenSocket, OpenSockets
 from tests.harness.examples import examples
 from tests.harness.tokens import TokenFactory
 from tests.unit.web_calls import Answered, acall, asgi_scope, call, connect, telling
@@ -125,6 +125,17 @@ def test_optional_still_refuses_a_bad_token():
 def test_a_public_path_is_one_that_every_reader_takes_for_it(path, status):
     """Paths are those that the application routes by. One that is read in two ways is refused, and never public."""
     assert call(guarded(public=["/health"], public_prefixes=["/static"]), path).status == status
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "status"),
+    [
+        *(("/app", "/app/health", 200), ("/app", "/health", 200), ("/app", "/apphealth", 401), ("/app", "/app", 401)),
+        *(("/health", "/health/orders", 401), ("/health", "/health", 401), ("/app", "/app/app/health", 401)),
+    ],
+)
+def test_a_public_path_is_that_of_the_application_and_not_of_its_mount(root, path, status):
+    assert call(guarded(public=["/health"]), path, root_path=root).status == status
 
 
 GUARDED = guarded(public=["/a"], public_prefixes=["/b"])
@@ -256,6 +267,27 @@ def test_a_websocket_ends_with_its_token(end, monkeypatch):
     answered = asyncio.run(asyncio.wait_for(scenario(), 60))
     assert answered.sent[0]["type"] == "websocket.accept"
     assert answered.sent[-1] == {"type": "websocket.close", "code": 1008, "reason": ""}
+
+
+def test_after_the_end_nothing_of_a_websocket_reaches_the_application():
+    """Servers pass on what the client sends until it has answered the close, which it may never do."""
+
+    async def receive():
+        return {"type": "websocket.receive", "text": "delete everything"}
+
+    async def send(message):
+        pass
+
+    async def scenario():
+        socket = OpenSocket(receive, send, VERIFIER.verify(GOOD).grant, 0.0)
+        before = (await socket.receive())["type"]
+        await socket.end()
+        return before, await socket.receive()
+
+    assert asyncio.run(scenario()) == (
+        "websocket.receive",
+        {"type": "websocket.disconnect", "code": 1008, "reason": ""},
+    )
 
 
 def test_an_unknown_kind_of_connection_is_refused():
