@@ -87,9 +87,9 @@ class JWTMiddleware:
         if grant is None or decision.grace < 0:
             await self.app(scope, receive, send)
         elif kind == "websocket":
-            socket = OpenSocket(send, grant, decision.grace)
+            socket = OpenSocket(receive, send, grant, decision.grace)
             with self._streams.entered(socket):
-                await self.app(scope, receive, socket.send)
+                await self.app(scope, socket.receive, socket.send)
         else:
             async with OpenResponse(send, grant, decision.grace, self._streams) as response:
                 await self.app(scope, receive, response.send)

@@ -121,8 +121,8 @@ def _issuers(configuration: Configuration) -> Iterator[Problem]:
         path: KeyPath = ("issuers", label)
         if issuer.any_issuer:
             yield warning((*path, "any_issuer"), "any-issuer")
-        # Tokens of AWS load balancers have no audience, but their header tells who they are for. Access tokens of Amazon Cognito have none either, but
-        # their client and a scope, which begins with the name of the API.
+        # Tokens of AWS load balancers have no audience, but their header tells who they are for. Access tokens of Amazon Cognito have none either,
+        # but their client and a scope, which begins with the name of the API.
         bound = not issuer.required_headers.keys().isdisjoint(("signer", "client"))
         bound = bound or bool(issuer.clients and issuer.required_scopes)
         if issuer.any_audience and not bound and _opens_unasked(label, configuration):

@@ -32,6 +32,7 @@ from lbjwt.imports.reading import Value, read_json
 
 _KIND: Final = "AWS::ElasticLoadBalancingV2::"
 _REFUSING: Final = ("authenticate-oidc", "authenticate-cognito")
+_KNOWN_ACTIONS: Final = ("forward", "fixed-response", "redirect", "jwt-validation")
 
 
 @dataclass(slots=True)
@@ -148,7 +149,10 @@ def _rule(value: Value, findings: Findings) -> _Rule:
             rule.uncertain = rule.uncertain or len(found_hosts) < len(values)
             rule.hosts += [] if len(found_hosts) < len(values) else found_hosts
         elif kind == "http-request-method":
-            rule.methods += values
+            if unknown := [method for method in values if method not in METHODS]:
+                findings.left_out(condition.place, f"the method {unknown[0]}, which no route of lbjwt can name")
+                rule.uncertain = True
+            rule.methods += [] if unknown else values
         else:
             found = [one for text in values for one in _pattern(text)]
             usable = [one for one in found if usable_path(one[0].text, findings, condition.place)]
@@ -329,6 +333,11 @@ class _Reader:
                     action.place, f"{action.text('Type')}, which signs users in; its routes are closed until you decide"
                 )
                 return closed(401, f"{action.text('Type')} was left out")
+            if action.text("Type") not in _KNOWN_ACTIONS:
+                self._findings.left_out(
+                    action.place, f"the action {action.text('Type')}; its routes are closed until you decide"
+                )
+                return closed(403, f"the action {action.text('Type')} was left out")
         forward, answer = rule.first("forward"), rule.first("fixed-response")
         if forward is None:
             return self._answer(rule, answer)
@@ -337,6 +346,9 @@ class _Reader:
             return closed(404, "its targets were left out")
         config = self._tokens(rule)
         decision: Decision = {"cluster": cluster, **({} if rule.change is None else {"rewrite": rule.change})}
+        if config is None and rule.first("jwt-validation") is not None:
+            self._findings.left_out(rule.place, "jwt-validation without JwtValidationConfig; its routes are closed")
+            return closed(401, "what jwt-validation asks for is missing")
         if config is None:
             return {**decision, "public": True}
         label = self._labels[id(rule)]

@@ -284,7 +284,5 @@ def _rewritten(route: Route) -> Decision:
     new = change.rewrite_of(route.path)
     rest = {key: value for key, value in route.decision.items() if key != "rewrite"}
     if new is None:  # no request goes to a path that it would not have there
-        return {key: value for key, value in rest.items() if key == "cluster"} | closed(
-            404, "its path is changed there"
-        )
+        return shut(rest, 404, "its path is changed there")
     return rest if new == route.path.text.rstrip("/") else rest | {"rewrite": new}

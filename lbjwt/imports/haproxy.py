@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Final
 
+from lbjwt.errors import ConfigurationError
 from lbjwt.imports.common import host_of, usable_path
 from lbjwt.imports.draft import Draft, shut
 from lbjwt.imports.errors import ImportFailure
@@ -39,8 +40,11 @@ from lbjwt.imports.literals import matches, paths_of
 from lbjwt.imports.matching import METHODS, UNKNOWN, Decision, Path, Request
 from lbjwt.imports.path_change import PathChange
 from lbjwt.imports.words import Words
+from lbjwt.routing.table import check_path
 
 _PATHS: Final = {"path": "exact", "path_beg": "beginning", "path_dir": "tree", "path_reg": "regex"}
+_KEEPS_PATH: Final = ("url_dec", "lower", "upper")
+"""Converters after which a path is still the path, in some case."""
 
 
 @dataclass(slots=True)
@@ -177,16 +181,21 @@ class _Reader:
         name, _, argument = test.sample.partition("(")
         name, argument = name.split(",")[0], argument.rstrip(")").lower()
         if name == "method":
-            self._methods |= {method for method in test.patterns if method in METHODS}
+            named = {method for method in test.patterns if method in METHODS}
+            self._methods |= named if len(named) == len({*test.patterns}) else {*METHODS}
         elif self._is_host(test):
             for pattern in test.patterns:
                 host = host_of(f"*{pattern}" if pattern.startswith(".") else pattern, self._findings, test.place)
                 if host is not None:
-                    self._hosts.add(host)
+                    self._hosts |= {host} if host.startswith("*") or not _is_end(test) else {host, f"*.{host}"}
         elif (meant := self._meant(test)) is not None:
             for path, how in meant:
                 if usable_path(path.text, self._findings, test.place):
                     self._places.add(path)
+                    if _ignores_case(test) and path.text.swapcase() != path.text:
+                        self._findings.approximated(
+                            test.place, f"{path.text} in any case: other spellings than this one get 400 here"
+                        )
                     if how == "beginning" and path.text != "/":
                         self._beginnings[path.text] = test.place
 
@@ -200,7 +209,8 @@ class _Reader:
     @staticmethod
     def _is_host(test: Test) -> bool:
         sample = test.sample.lower().replace(" ", "")
-        return bool(re.match(r"(?:req\.)?hdr(?:_dom|_end|_beg)?\(host\)|ssl_fc_sni|req\.ssl_sni", sample))
+        fetch = r"(?:(?:req\.)?hdr(?:_dom|_end|_beg)?\(host\)|ssl_fc_sni|req\.ssl_sni)(?:,(?:lower|host_only|field\(1,:\)))*"
+        return re.fullmatch(fetch, sample) is not None and test.how in ("", "str", "end", "dom", "beg", "reg")
 
     @staticmethod
     def _meant(test: Test) -> list[tuple[Path, str]] | None:
@@ -209,7 +219,8 @@ class _Reader:
         how = {"beg": "beginning", "str": "exact", "reg": "regex", "dir": "tree", "": _PATHS.get(name, "")}.get(
             test.how, ""
         )
-        if name not in _PATHS or test.from_file or (name != "path" and test.how):
+        converters = test.sample.split(",")[1:]
+        if name not in _PATHS or test.from_file or (name != "path" and test.how) or not {*converters} <= {*_KEEPS_PATH}:
             return None
         found: list[tuple[Path, str]] = []
         for pattern in test.patterns:
@@ -250,7 +261,17 @@ class _Reader:
         """Run the rules of a section. What must hold is added to `needs`; a status and a reason when the request is refused whatever its token is."""
         for line in scene.section.all("http-request"):
             action = line.words[1]
-            if action not in (*PATH_CHANGES, "deny", "reject", "tarpit", "return", "auth", "allow", "redirect"):
+            if action not in (
+                *PATH_CHANGES,
+                "deny",
+                "reject",
+                "tarpit",
+                "silent-drop",
+                "return",
+                "auth",
+                "allow",
+                "redirect",
+            ):
                 continue
             rule, word, words = split_condition(line.words)
             holds = self._condition(words, scene, request, line) if word else True
@@ -337,6 +358,8 @@ class _Reader:
         if sample in ("always_true", "always_false"):
             return sample == "always_true"
         if sample == "method":
+            if request.method == UNKNOWN and not {*test.patterns} <= {*METHODS}:
+                return Fact("unknown")  # one that no route can name
             return request.method in test.patterns or (request.method == "HEAD" and "GET" in test.patterns)
         if sample == "ssl_fc":
             return any("ssl" in line.words for line in scene.section.all("bind"))
@@ -348,13 +371,13 @@ class _Reader:
             return self._host(test, request)
         meant = self._meant(test)
         if meant is not None:
-            if self._changed:
-                return Fact("unknown")  # of the new path
+            if self._changed or not all(_is_usable(path.text) for path, _ in meant):
+                return Fact("unknown")  # of the new path, or of one that no route can have
             return matches(meant, request.path)
         return fact_of(test, scene.variables)
 
     def _host(self, test: Test, request: Request) -> Formula:
-        ends = test.how == "end" or "_end" in test.sample or (test.how == "dom" or "_dom" in test.sample)
+        ends = _is_end(test)
         if test.how == "beg" or "_beg" in test.sample or test.how == "reg":
             return Fact("unknown")
         return any(
@@ -380,6 +403,24 @@ def change_of(line: Line, path: str) -> PathChange | None:
     if (match := _OF_PATH.fullmatch(first)) is not None:
         return PathChange.of_pattern(match["pattern"], match["new"], all_of_it=False)
     return None if "%" in first or UNKNOWN in path else PathChange.of_path(path, first)
+
+
+def _is_end(test: Test) -> bool:
+    """Whether a test of the host is about its end."""
+    return test.how in ("end", "dom") or "_end" in test.sample or "_dom" in test.sample
+
+
+def _ignores_case(test: Test) -> bool:
+    return test.ignore_case or "lower" in test.sample.split(",") or "upper" in test.sample.split(",")
+
+
+def _is_usable(path: str) -> bool:
+    """Whether a route can have this path."""
+    try:
+        check_path(path)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _status(rule: Words) -> int:

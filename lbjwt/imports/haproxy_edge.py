@@ -28,7 +28,17 @@ _SILENT_ACTIONS: Final = {
 PATH_CHANGES: Final = ("set-path", "replace-path", "set-uri", "replace-uri", "set-pathq", "replace-pathq")
 """Actions after which conditions on the path see another one."""
 
-_REFUSING: Final = ("reject", "deny", "silent-drop", "tarpit")
+_REFUSING: Final = (
+    "reject",
+    "deny",
+    "silent-drop",
+    "tarpit",
+    "block",
+    "reqdeny",
+    "reqideny",
+    "reqtarpit",
+    "reqitarpit",
+)
 
 
 class Edge:
@@ -102,7 +112,7 @@ class Edge:
             elif action == "set-method":
                 self._findings.left_out(line.place, f"{line}; backends of lbjwt get the method of the client")
             elif action not in _SILENT_ACTIONS and not action.startswith(
-                ("set-var", "deny", "reject", "tarpit", "return", "auth", "allow", "redirect")
+                ("set-var", "deny", "reject", "tarpit", "silent-drop", "return", "auth", "allow", "redirect")
             ):
                 self._findings.left_out(line.place, str(line))
 
@@ -142,7 +152,8 @@ class Edge:
                 timeouts[key] = seconds(time / 1000, 0.1, most)
         if timeouts:
             self._draft.settings["timeouts"] = timeouts
-        for line in self._section.lines:
+        more = self._section.defaults.all_tcp() if self._section.defaults is not None else []
+        for line in [*more, *self._section.lines]:
             if (
                 line.words[0] not in _SILENT
                 and not line.starts("timeout")

@@ -67,9 +67,14 @@ class Issuers:
         return made
 
     def _asked(self, facts: list[Formula]) -> _Asked:
-        signed = next((one for one in facts if isinstance(one, Fact) and one.kind == "signed"), None)
-        if signed is None:
+        signatures = [one for one in facts if isinstance(one, Fact) and one.kind == "signed"]
+        if not signatures:
             raise _Unsayable("a token whose signature nobody checks")
+        signed = signatures[0]
+        if any((one.token, one.value[1]) != (signed.token, signed.value[1]) for one in signatures):
+            raise _Unsayable("two signatures at once")
+        if any(isinstance(one, Fact) and one.token not in ("", signed.token) for one in facts):
+            raise _Unsayable("claims of a token whose signature nobody checks")
         asked = _Asked(signed)
         lists = {"alg": asked.algorithms, "iss": asked.names, "aud": asked.audiences}
         for one in facts:

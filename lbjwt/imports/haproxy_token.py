@@ -103,6 +103,13 @@ def _claim(claim: list[str], test: Test, token: str) -> Fact:
         return Fact("unknown")
     if test.how == "found":
         rule = {"claim": path, "exists": True}
+    elif (
+        test.how in ("int", "")
+        and len(test.patterns) == 2
+        and test.patterns[0] in _COMPARISONS
+        and test.patterns[1].lstrip("-").isdigit()
+    ):
+        rule = {"claim": path, _COMPARISONS[test.patterns[0]]: int(test.patterns[1])}
     elif test.how in ("", "str") and test.patterns:
         if claim in (["iss"], ["aud"]):
             return Fact(claim[0], test.patterns, token)
@@ -122,13 +129,6 @@ def _claim(claim: list[str], test: Test, token: str) -> Fact:
             if one
             else {"claim": path, "contains_any_word": test.patterns}
         )
-    elif (
-        test.how in ("int", "")
-        and len(test.patterns) == 2
-        and test.patterns[0] in _COMPARISONS
-        and test.patterns[1].lstrip("-").isdigit()
-    ):
-        rule = {"claim": path, _COMPARISONS[test.patterns[0]]: int(test.patterns[1])}
     return Fact("rule", tuple(sorted(rule.items())), token) if rule is not None else Fact("unknown")
 
 

@@ -131,7 +131,7 @@ cdef class Reader:
         path = None
         if self._routed:
             method = scope.get("method", "GET")
-            path = scope["path"]
+            path = _routed_path(scope["path"], scope.get("root_path"))
             https = scope.get("scheme") in ("https", "wss")
         if self._query:
             query = scope.get("query_string", b"")
@@ -263,6 +263,14 @@ cdef class Reader:
         """The router looked for another path than this target has."""
         cdef Slice now = self._head.target
         return _path_size(path, size) != _path_size(now.at, now.size) or memcmp(path, now.at, _path_size(path, size)) != 0
+
+
+cdef str _routed_path(str path, str root):
+    """The path by which an application routes: without that of the mount or of the proxy in front (ASGI, `root_path`)."""
+    if not root or not path.startswith(root):
+        return path
+    rest = path[len(root):]
+    return path if rest and rest[0] != "/" else rest
 
 
 cdef Py_ssize_t _path_size(const char *target, Py_ssize_t size) noexcept:
