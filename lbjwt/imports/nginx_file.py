@@ -60,7 +60,7 @@ def read_file(path: Path, findings: Findings) -> Directive:
         ImportFailure: The file cannot be read, or is no nginx configuration.
     """
     readable(path)
-    payload: dict[str, Any] = crossplane.parse(str(path), combine=True, check_ctx=False, check_args=False)
+    payload: dict[str, Any] = crossplane.parse(str(path), check_ctx=False, check_args=False)
     for fault in payload["errors"]:
         message = re.sub(r" in \S+$", "", str(fault["error"]).splitlines()[0])
         if "recursion" in message:
