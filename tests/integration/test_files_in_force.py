@@ -4,6 +4,7 @@ import http.client
 import os
 import signal
 import ssl
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def ask(port: int, authority: Authority, *, secret: str = SECRET, encrypted: boo
         return connection.getresponse().status
 
 
-def test_a_worker_is_replaced_whatever_the_files_hold(serve: type[Serve], tmp_path: Path) -> None:
+def test_a_worker_is_replaced_whatever_the_files_hold(serve: Callable[..., Serve], tmp_path: Path) -> None:
     """
     Certificate, private key, authority of endpoints, verification keys, decryption key and the secret of a proxy are broken or gone when the only
     worker is killed. The next one serves as it did, and uses what is mended later.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ class Run:
             self.stored.restore(name, row)
         self.operations = EndpointOperations(board, ROWS, lambda: None, self.stored)
 
-    def set(self, address: str, **change: object) -> bool:
+    def set(self, address: str, **change: Any) -> bool:
         """Whether the change survives a restart."""
         cluster = "web" if address.startswith("unix:") else "api"
         return self.operations.change(cluster, address, by="a test", **change).survives_restart
