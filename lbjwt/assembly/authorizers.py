@@ -58,17 +58,21 @@ def new_authorizer(configuration: Configuration, listener: Listener, key: str) -
         secret_header=section.secret_header,
         secrets=secrets,
     )
-    identity = [pair.header for pair in configuration.claim_to_headers]
-    if any(route.report_only for route in configuration.routes or ()):
-        identity.append(WOULD_REFUSE)
-    allowing = Allowing(identity, removed_headers(configuration))
     return Authorizer(
         original,
-        allow=allowing,
+        allow=new_allowing(configuration),
         adapt=profile.adapted,
         redirects=profile.redirects,
         check=check_settings(configuration, section) if profile.original == "check" else None,
     )
+
+
+def new_allowing(configuration: Configuration) -> Allowing:
+    """What makes the answer *allowed* of every listener that is asked."""
+    identity = [pair.header for pair in configuration.claim_to_headers]
+    if any(route.report_only for route in configuration.routes or ()):
+        identity.append(WOULD_REFUSE)
+    return Allowing(identity, removed_headers(configuration))
 
 
 def check_settings(configuration: Configuration, section: Authorize) -> CheckSettings:
