@@ -61,13 +61,9 @@ def new_authorizer(
         secret_header=section.secret_header,
         secrets=secrets,
     )
-    identity = [pair.header for pair in configuration.claim_to_headers]
-    if any(route.report_only for route in configuration.routes or ()):
-        identity.append(WOULD_REFUSE)
-    allowing = Allowing(identity, removed_headers(configuration))
     return Authorizer(
         original,
-        allow=allowing,
+        allow=new_allowing(configuration),
         adapt=profile.adapted,
         redirects=profile.redirects,
         check=check_settings(configuration, section) if profile.original == "check" else None,
@@ -77,6 +73,14 @@ def new_authorizer(
 def _is_unix(peer: str) -> bool:
     """Who could connect to a Unix socket has its permission."""
     return peer == "unix"
+
+
+def new_allowing(configuration: Configuration) -> Allowing:
+    """What makes the answer *allowed* of every listener that is asked."""
+    identity = [pair.header for pair in configuration.claim_to_headers]
+    if any(route.report_only for route in configuration.routes or ()):
+        identity.append(WOULD_REFUSE)
+    return Allowing(identity, removed_headers(configuration))
 
 
 def check_settings(configuration: Configuration, section: Authorize) -> CheckSettings:
