@@ -85,6 +85,7 @@ class Reply:
 
     status: int
     headers: Message
+    body: bytes
     seen: list[Seen]
 
     @property
@@ -127,8 +128,8 @@ class Scene:
         with contextlib.closing(connection):
             connection.request(method, path, body=body, headers=fields)
             response = connection.getresponse()
-            response.read()
-        return Reply(response.status, response.headers, self._backend.seen[before:])
+            content = response.read()
+        return Reply(response.status, response.headers, content, self._backend.seen[before:])
 
 
 def adapted(text: str, ports: Mapping[int, int], folder: Path) -> str:
