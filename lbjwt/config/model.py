@@ -250,6 +250,11 @@ class Admin(Section):
     """The admin API: `/livez`, `/readyz`, `/metrics`, `/status`, `/clusters`, `/reload`, and `/revocations` with `revocation`. It has no password."""
 
     address: PortAddress = Field(description="`HOST:PORT`; keep it on loopback or a management network.")
+    remote_access: Literal["full", "metrics"] = Field(
+        default="full",
+        description="What other machines get: everything, or `/livez`, `/readyz` and `/metrics` only. This machine gets everything, by the name "
+        "`localhost` or a loopback address.",
+    )
 
 
 def _forwards_nothing(listeners: Any) -> bool:

@@ -88,6 +88,10 @@ def read(path: FilePath, draft: Draft, findings: Findings) -> None:
         raise ImportFailure(
             f"{path}:1: has no listener; it needs the output of aws elbv2 describe-listeners, or a CloudFormation template"
         )
+    names = {listener.name for listener in listeners}
+    for kind, arn, rule in parts:
+        if kind == "Rule" and _owner(arn, rule) not in names:
+            findings.left_out(rule.place, "a rule of a listener that is not in the file")
     groups = TargetGroups(parts, draft, findings)
     _Reader(listeners, groups, draft, findings).run()
 
@@ -109,14 +113,16 @@ def _parts(document: Value) -> Iterator[tuple[str, str, Value]]:
 def _listener(name: str, value: Value, parts: list[tuple[str, str, Value]], findings: Findings) -> _Listener:
     rules: list[_Rule] = []
     for kind, arn, rule in parts:
-        if kind != "Rule":
-            continue
-        owner = reference(rule.get("ListenerArn")) or arn.replace(":listener-rule/", ":listener/").rpartition("/")[0]
-        if owner == name and rule.text("Priority") != "default":
+        if kind == "Rule" and _owner(arn, rule) == name and rule.text("Priority") != "default":
             rules.append(_rule(rule, findings))
     actions = sorted(value.members("DefaultActions"), key=lambda action: action.whole("Order") or 0)
     rules.append(_Rule(1 << 30, value.place, actions))
     return _Listener(name, value, sorted(rules, key=lambda rule: rule.number))
+
+
+def _owner(arn: str, rule: Value) -> str:
+    """The name of the listener that a rule belongs to."""
+    return reference(rule.get("ListenerArn")) or arn.replace(":listener-rule/", ":listener/").rpartition("/")[0]
 
 
 def _rule(value: Value, findings: Findings) -> _Rule:

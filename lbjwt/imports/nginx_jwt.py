@@ -279,6 +279,11 @@ class Tokens:
             and len(values) == len(allowed) + len(patterns)
         ):
             need.audiences = values
+            for pattern in patterns:
+                self._findings.approximated(
+                    found.place,
+                    f"{pattern} on aud also matches within other texts there; lbjwt compares whole audiences",
+                )
         else:
             self._rule(claim, allowed, patterns, found, variable, need)
 

@@ -76,6 +76,7 @@ class Reply:
 
     status: int
     headers: Message
+    body: bytes
     seen: list[Seen]
 
     @property
@@ -122,8 +123,8 @@ class Scene:
         with contextlib.closing(connection):
             connection.request(method, path, body=body, headers=fields)
             response = connection.getresponse()
-            response.read()
-        return Reply(response.status, response.headers, self._backend.seen[before:])
+            content = response.read()
+        return Reply(response.status, response.headers, content, self._backend.seen[before:])
 
 
 def over_sockets(text: str, folder: Path) -> str:
