@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lbjwt.assembly.cluster import Clusters, forwarding_trust
+from lbjwt.assembly.decryption_files import DecryptionFiles
 from lbjwt.assembly.descriptors import Shares, shares
 from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
 from lbjwt.assembly.keys import worker_sources
@@ -99,6 +100,7 @@ class Runtime:
             lambda seconds, callback: asyncio.get_running_loop().call_later(seconds, callback),
         )
         self._connector: Connector | None = None
+        self._decryption = DecryptionFiles((), verifier.use_decryption)
 
     async def plan(
         self, configuration: Configuration, rows: RowNumbers, sockets: Sequence[Sequence[socket.socket]] | None = None
@@ -180,6 +182,8 @@ class Runtime:
         """Put a plan into force. `Listeners.accept` then opens the listeners that are new."""
         without_keys = {index: None for index, source in plan.sources.items() if source.ring is None}
         self._verifier.reload(plan.trusted, keys=without_keys)
+        self._decryption.stop()
+        self._decryption = DecryptionFiles(plan.instances, self._verifier.use_decryption, logs=self._board.slot == 0)
         self._board.keep_issuers(plan.rows.issuers.values())
         self.instances = plan.instances
         self.keys.use(plan.sources)
@@ -244,7 +248,10 @@ class Runtime:
             cluster.follow_states()
 
     def sweep(self) -> None:
-        """End streams whose token has expired; forget clusters that left, and take or refuse new clients by the descriptors that are left."""
+        """
+        End streams whose token has expired; forget clusters that left, take or refuse new clients by the descriptors that are left, and read keys for
+        decryption that were replaced.
+        """
         assert self.context is not None
         self.follow_endpoint_states()  # a notification may be lost
         self.context.sweep()
@@ -252,6 +259,7 @@ class Runtime:
         if self._clusters.forget():
             self.context.clusters = self._clusters.all
         self.listeners.mind_descriptors()
+        self._decryption.look()
         if self.access_log is not None:
             self.access_log.flush()
 
@@ -262,6 +270,7 @@ class Runtime:
 
     async def close(self) -> None:
         """End every connection."""
+        self._decryption.stop()
         self._clusters.close()
         if self._connector is not None:
             await self._connector.close()

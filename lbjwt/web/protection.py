@@ -137,6 +137,8 @@ class Protection:
         follow_routes: bool = True,
     ) -> None:
         self.verifier = verifier
+        self._generation = verifier.generation
+        self._own_routes: tuple[RouteSection, ...] | None = None
         application = section_of(
             RouteSection,
             {
@@ -173,7 +175,16 @@ class Protection:
             )
         else:
             asks = len(routes) > 1 or application != RouteSection(name="application") or not follow_routes
-            self._use(configuration.model_copy(update={"routes": tuple(routes)}) if asks else configuration)
+            self._own_routes = tuple(routes) if asks else None
+            self._follow(verifier.generation)
+
+    def _follow(self, generation: int) -> None:
+        """Decide by the configuration that the verifier has now."""
+        configuration = self.verifier.configuration
+        assert configuration is not None
+        own = self._own_routes
+        self._use(configuration if own is None else configuration.model_copy(update={"routes": own}))
+        self._generation = generation
 
     def _use(self, configuration: Configuration) -> None:
         """Decide as the balancer does with this configuration."""
@@ -231,6 +242,9 @@ class Protection:
             https: The client used TLS, for redirects.
         """
         with _judging:
+            generation = self.verifier.generation
+            if generation != self._generation:
+                self._follow(generation)
             decision = self._reader.decide(method, path, query, fields, https, time.time())
         if decision.status and decision.reason:
             log.info("refused: %s", decision.reason.name.lower())
