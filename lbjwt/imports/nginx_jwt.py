@@ -52,6 +52,7 @@ class Need:
     algorithms: list[str] = field(default_factory=list)
     rules: list[dict[str, Any]] = field(default_factory=list)
     status: int = 401
+    said_status: bool = False
     impossible: str = ""
 
     @property
@@ -231,7 +232,7 @@ class Tokens:
 
     def _requirements(self, levels: Levels, need: Need) -> None:
         for told in inherited(levels, "auth_jwt_require"):
-            need.status = _status_of(told)
+            self._status(told, need)
             for variable in told.args:
                 if variable.startswith("$"):
                     self._variable(variable, told, need)
@@ -242,6 +243,16 @@ class Tokens:
                 need.algorithms = [told.args[2].strip('"').removeprefix("json=").strip('"')]
             else:
                 self._impossible(need, told.place, str(told))
+
+    def _status(self, told: Directive, need: Need) -> None:
+        """The status with which a requirement refuses; a route has one for all of its rules."""
+        status = _status_of(told)
+        if need.said_status and status != need.status:
+            self._findings.approximated(
+                told.place,
+                f"other requirements of this location refuse with {need.status} there; all refuse with {status}",
+            )
+        need.status, need.said_status = status, True
 
     def _impossible(self, need: Need, place: Place, what: str) -> None:
         self._findings.left_out(
@@ -326,7 +337,7 @@ class Tokens:
 
     def _kjdev(self, told: Directive, need: Need) -> None:
         """``auth_jwt_require_claim name operator value`` of kjdev's module."""
-        need.status = _status_of(told)
+        self._status(told, need)
         args = [arg for arg in told.args if not arg.startswith("error=")]
         if len(args) != 3 or "$" in args[2]:
             self._impossible(need, told.place, str(told))

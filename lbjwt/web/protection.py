@@ -7,6 +7,7 @@ Routes, token locations, rules and refusals are those of the configuration, whos
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -121,6 +122,9 @@ class Protection:
         follow_routes: bool = True,
     ) -> None:
         self.verifier = verifier
+        self._generation = verifier.generation
+        self._following = threading.Lock()
+        self._own_routes: tuple[RouteSection, ...] | None = None
         application = section_of(
             RouteSection,
             {
@@ -157,7 +161,24 @@ class Protection:
             )
         else:
             asks = len(routes) > 1 or application != RouteSection(name="application") or not follow_routes
-            self._use(configuration.model_copy(update={"routes": tuple(routes)}) if asks else configuration)
+            self._own_routes = tuple(routes) if asks else None
+            self._follow(verifier.generation)
+
+    def _follow(self, generation: int) -> None:
+        """Decide by the configuration that the verifier has now."""
+        configuration = self.verifier.configuration
+        assert configuration is not None
+        own = self._own_routes
+        self._use(configuration if own is None else configuration.model_copy(update={"routes": own}))
+        self._generation = generation
+
+    def _current_reader(self) -> Reader:
+        if self.verifier.generation != self._generation:
+            with self._following:
+                generation = self.verifier.generation
+                if generation != self._generation:
+                    self._follow(generation)
+        return self._reader
 
     def _use(self, configuration: Configuration) -> None:
         """Decide as the balancer does with this configuration."""
@@ -213,14 +234,14 @@ class Protection:
             fields: Name and value of every header field. Names in any case.
             https: The client used TLS, for redirects.
         """
-        decision = self._reader.decide(method, path, query, fields, https)
+        decision = self._current_reader().decide(method, path, query, fields, https)
         if decision.is_logged:
             _log(decision)
         return decision
 
     def decide_scope(self, scope: MutableMapping[str, Any]) -> Decision:
         """`decide` of one request or WebSocket of an ASGI application, which its scope describes."""
-        decision = self._reader.decide_scope(scope)
+        decision = self._current_reader().decide_scope(scope)
         if decision.is_logged:
             _log(decision)
         return decision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.harness.issuer import Issuer, http
 from tests.harness.ports import free_port
 from tests.harness.short_path import short_directory
 from tests.integration.service_scene import TOKENS, backend, configuration
+from tests.unit.encrypted_tokens import encrypt, private_jwk, recipient
 
 SECRET = b"the-first-of-two-secrets"
 NEXT = b"the-other-of-two-secrets"
@@ -132,6 +134,33 @@ async def comes_and_goes(tmp_path: Path, path: Path) -> None:
             await failing.start()
         await failing.stop()
     assert not path.exists()
+
+
+def test_new_keys_for_decryption_need_no_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As other key files: a file that is replaced counts, and one that cannot be used leaves the old keys in force."""
+    monkeypatch.setattr("lbjwt.service.SWEEP", 0.02)
+    asyncio.run(new_keys(tmp_path, caplog))
+
+
+async def new_keys(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    port, file = free_port(), directory / "key.jwk"
+    keys = [recipient("P-256"), recipient("P-256", 1)]
+    tokens = [encrypt(TOKENS.mint("ES256").encode(), key, "ECDH-ES").decode() for key in keys]
+    file.write_text(json.dumps(private_jwk(keys[0])))
+    settings = asked(directory, port, keys="jwks_file: jwks.json, jwe: {key_files: [key.jwk]}")
+    async with LoadBalancer(settings), closed_at_the_end() as closing, asyncio.timeout(60):
+        client = await Client.connect(port, closing)
+        assert [(await client.ask(token=token))[9:12] for token in tokens] == [b"200", b"401"]
+        file.unlink()
+        while "key.jwk: No such file" not in caplog.text:
+            await asyncio.sleep(0.02)
+        assert (await client.ask(token=tokens[0]))[9:12] == b"200"
+        file.write_text(json.dumps(private_jwk(keys[1])))
+        while (await client.ask(token=tokens[1]))[9:12] != b"200":
+            await asyncio.sleep(0.02)
+        assert (await client.ask(token=tokens[0]))[9:12] == b"401"
 
 
 def test_a_reload_reads_the_secret_again(tmp_path: Path) -> None:

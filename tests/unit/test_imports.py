@@ -223,6 +223,16 @@ def test_the_most_specific_route_decides_as_the_first_rule_did(found):
                     assert there == wanted or (wanted is None and there == MISSING)
 
 
+def test_requirements_that_refuse_with_different_statuses_are_told(tmp_path):
+    file = tmp_path / "file"
+    file.write_text(
+        f"server {{ location / {{ {TOKENS} proxy_pass http://a; auth_jwt_require_claim .a eq b;\n"
+        "auth_jwt_require_claim .c eq d error=403; } }"
+    )
+    result = run("nginx", file)
+    assert f"{file}:2: approximated: other requirements of this location refuse with 401 there" in result.stderr
+
+
 def test_an_address_for_plain_http_that_only_redirects_is_not_opened(tmp_path):
     """HAProxy tells it from the one with TLS by a condition; all listeners of lbjwt have the same routes."""
     file = tmp_path / "file"
