@@ -101,6 +101,7 @@ cdef class Reader:
         self._admission = admission
         self._policy = RequestPolicy(max_request_line=MAX_HEAD - 3, max_head=MAX_HEAD, max_fields=MAX_FIELDS)
         self._head = RequestHead()
+        self._head.verified = admission.gate.cache
         self._decided = Authorization.__new__(Authorization)
         self._text = Buffer()
         self._routed = routed
