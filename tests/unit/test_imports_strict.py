@@ -75,6 +75,8 @@ OTHER_HOST = f"{{domains: ['a.*'], routes: [{route('prefix: /', OF_ROUTE)}]}},"
         ("nginx", f"server {{ location /a/ {{ auth_jwt_enabled on; {PASS} }} {PUBLIC} }}", ["/a/x"], ["/x"]),
         ("nginx", f"server {{ location /a/ {{ if ($cookie_s = '') {{ return 302 /in; }} {PASS} }} {PUBLIC} }}", ["/a/x"], ["/x"]),
         ("nginx", f"server {{ if ($scheme = http) {{ return 301 https://$host; }} {PUBLIC} }}", [], ["/x"]),
+        ("nginx", f"server {{ location / {{ if ($request_method = OPTIONS) {{ return 204; }} {PASS} }} }}", [], ["/x"]),
+        ("envoy", envoy(ALL, jwt("{match: {prefix: /a/}}", more=", filter_state_rules: {name: n, requires: {}}")), ["/x"], ["/a/x"]),
         ("envoy", envoy(ALL, jwt(NEEDED, name="tokens")), ["/x"], []),
         ("envoy", envoy(ALL, "{name: some.filter, typed_config: {}}"), ["/x"], []),
         ("envoy", envoy(ALL, "{name: envoy.filters.http.compressor, typed_config: {}}"), [], ["/x"]),
