@@ -85,11 +85,15 @@ class JwtRules:
             name: self._need(value) for name, value in (requirements.items() if requirements is not None else ())
         }
         if (states := config.get("filter_state_rules")) is not None:
-            findings.left_out(states.place, "filter_state_rules; write the requirements into routes")
+            findings.left_out(
+                states.place, "filter_state_rules; what no rule matches is closed: write the requirements into routes"
+            )
+            states.skip()
         if (preflight := config.get("bypass_cors_preflight")) is not None and preflight.data:
             findings.left_out(
                 preflight.place, "bypass_cors_preflight; make OPTIONS public in a route with methods: [OPTIONS]"
             )
+        self._otherwise = None if states is None else _Need(impossible="filter_state_rules were left out")
         self._rules = [(self._match(rule), self._rule(rule)) for rule in config.members("rules")]
         for key, value in config.unread(HARMLESS):
             findings.left_out(value.place, f"{key} of jwt_authn")
@@ -136,7 +140,7 @@ class JwtRules:
             if not match.unknown:
                 return uncertain if need.nothing and uncertain is not None else need
             uncertain = uncertain or (None if need.nothing else need)
-        return uncertain
+        return uncertain or self._otherwise
 
     def _of_route(self, settings: list[Value]) -> _Need | None:
         """What the settings of a route or its host say; None when they say nothing."""

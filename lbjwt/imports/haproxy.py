@@ -34,6 +34,7 @@ from lbjwt.imports.haproxy_token import (
     expand,
     fact_of,
     is_unknown,
+    names_token,
     negation,
 )
 from lbjwt.imports.literals import matches, paths_of
@@ -242,7 +243,7 @@ class _Reader:
         needs: list[Formula] = []
         self._forget_change()
         refused = self._rules(scene, request, needs)
-        name = self._backend(scene, request) if refused is None else None
+        name = self._backend(scene, request, needs) if refused is None else None
         if name is None and refused is None:
             return None
         cluster = {"cluster": self._backends.label(name, scene.section.place)} if name is not None else {}
@@ -259,7 +260,8 @@ class _Reader:
 
     def _rules(self, scene: _Scene, request: Request, needs: list[Formula]) -> tuple[int, str] | None:
         """Run the rules of a section. What must hold is added to `needs`; a status and a reason when the request is refused whatever its token is."""
-        for line in scene.section.all("http-request"):
+        redirects = [Line(Words(("http-request", *line.words)), line.place) for line in scene.section.all("redirect")]
+        for line in [*scene.section.all("http-request"), *redirects]:
             action = line.words[1]
             if action not in (
                 *PATH_CHANGES,
@@ -284,6 +286,8 @@ class _Reader:
                 continue
             if action == "redirect":
                 self._findings.left_out(line.place, f"{line}; lbjwt sends no redirects")
+                if holds is not True and (names_token(holds) or not self._is_about_address(words, scene, line)):
+                    needs.append(negation(holds))  # instead of being sent to a login page, the others are refused
                 continue
             if action == "allow":
                 if holds is True:
@@ -321,7 +325,8 @@ class _Reader:
             return
         self._changed = True
 
-    def _backend(self, scene: _Scene, request: Request) -> str | None:
+    def _backend(self, scene: _Scene, request: Request, needs: list[Formula]) -> str | None:
+        """The backend of a request. If a token may lead to another one, what keeps it from there is added to `needs`."""
         for line in scene.section.all("use_backend"):
             _, word, words = split_condition(line.words)
             holds = self._condition(words, scene, request, line) if word else True
@@ -338,10 +343,21 @@ class _Reader:
                 self._findings.left_out(
                     line.place, f"{line}; write a route with cluster: {{claim: …, clusters: …}} if a claim chooses"
                 )
+                if names_token(holds):
+                    needs.append(negation(holds))
         if scene.section.kind == "listen":
             return scene.section.name
         default = scene.section.last("default_backend")
         return default.words[1] if default is not None else None
+
+    def _is_about_address(self, words: Words, scene: _Scene, line: Line) -> bool:
+        """Whether a condition asks for nothing but where the client wants to go."""
+        groups = read_condition(words, scene.acls, line.place)
+        samples = [test.sample.lower() for group in groups for atom in group for test in atom.tests]
+        return all(
+            re.match(r"(?:(?:req\.)?hdr\w*\(host|ssl|req\.ssl|path|base|url|method|dst|https?_)", one)
+            for one in samples
+        )
 
     def _condition(self, words: Words, scene: _Scene, request: Request, line: Line) -> Formula:
         groups = read_condition(words, scene.acls, line.place)

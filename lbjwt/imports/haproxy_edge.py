@@ -122,7 +122,10 @@ class Edge:
         elif name.lower() not in [entry["header"].lower() for entry in self._draft.claim_to_headers] and not any(
             name.lower() == other.words[2].lower() for other in self._section.all("http-request", "set-header")
         ):
-            self._findings.left_out(line.place, f"{line}; lbjwt removes only the headers that claim_to_headers names")
+            self._findings.left_out(
+                line.place,
+                f"{line}; backends get the one that the client sent, as lbjwt removes only headers that claim_to_headers names",
+            )
 
     def _header(self, variables: Variables, line: Line, name: str, value: str) -> None:
         match = re.fullmatch(r"%\[([^\]]+(?:\[[^\]]*\][^\]]*)*)\]", value)
@@ -141,7 +144,8 @@ class Edge:
                 return
         if name.lower() not in _OWN_HEADERS:
             self._findings.left_out(
-                line.place, f"{line}; set this header in the application, or as claim_to_headers if it is a claim"
+                line.place,
+                f"{line}; backends get the one that the client sent: set it in the application, or as claim_to_headers if it is a claim",
             )
 
     def settings(self) -> None:

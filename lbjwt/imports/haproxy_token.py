@@ -184,6 +184,15 @@ def disjunction(formulas: list[Formula]) -> Formula:
     return False if not rest else rest[0] if len(rest) == 1 else ("or", rest)
 
 
+def names_token(formula: Formula) -> bool:
+    """Whether it depends on what is in a token; that a header or cookie is there may mean anything."""
+    if isinstance(formula, Fact):
+        return formula.kind not in ("unknown", "found")
+    if isinstance(formula, bool):
+        return False
+    return any(names_token(one) for one in (formula[1] if isinstance(formula[1], list) else [formula[1]]))
+
+
 def is_unknown(formula: Formula) -> bool:
     """Whether it depends on something that lbjwt cannot check."""
     if isinstance(formula, Fact):

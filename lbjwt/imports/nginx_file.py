@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import crossplane
 
@@ -12,6 +12,8 @@ from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.reading import readable
 from lbjwt.imports.words import Words
+
+_IS_SECRET: Final = re.compile(r"key(?!_(?:file|request|cache))|secret|passw|token|credential|_by_lua|_block$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,9 @@ class Directive:
     block: "tuple[Directive, ...]" = field(default=())
 
     def __str__(self) -> str:
-        """Its name and first argument: others may be secrets."""
-        return " ".join([self.name, *self.args[:1], *(["…"] if len(self.args) > 1 else [])])
+        """Its name and first argument: others may be secrets. Of a secret or a script only its name."""
+        shown = 0 if _IS_SECRET.search(self.name) or "\n" in self.args[0] else 1
+        return " ".join([self.name, *self.args[:shown], *(["…"] if len(self.args) > shown else [])])
 
     def all(self, *names: str) -> "list[Directive]":
         return [one for one in self.block if one.name in names]

@@ -8,9 +8,13 @@ from lbjwt.imports.nginx_file import Directive, Levels, inherited, setting
 
 _RESTRICTING: Final = ("allow", "deny", "auth_basic", "auth_request", "satisfy", "ssl_verify_client")
 _OF_MODULES: Final = re.compile(
-    r"auth_(?!delay|jwt|basic|request).*|(?:access|rewrite)_by_.*|js_access|modsecurity|secure_link"
+    r"auth_(?!delay|jwt|basic|request).*|auth_jwt_enabled|(?:access|rewrite)_by_.*|js_access|modsecurity|secure_link"
 )
 """Directives of other modules that may refuse requests."""
+_REFUSES_NOBODY: Final = re.compile(
+    r"\$(?:scheme|https?_host|host|https|server_\w+|request_uri|uri|request_method|http_x_forwarded_proto|http_origin|http_user_agent|ssl_protocol)\b"
+)
+"""Variables of conditions that send clients to another address of the same site, or answer their preflight requests."""
 _HARMLESS_INCLUDES: Final = re.compile(r"(?:.*/)?(?:mime\.types|[a-z]+_params|fastcgi\.conf)")
 """Files that are included for their types and variables."""
 
@@ -35,7 +39,9 @@ def restriction(levels: Levels, findings: Findings) -> str:
                 return str(one.name)
         for one in block.all("if"):
             answer = one.first("return")
-            if answer is not None and answer.args[0][:1] in ("4", "5"):
+            if answer is not None and (
+                answer.args[0][:1] in ("4", "5") or not _REFUSES_NOBODY.search(" ".join(one.args))
+            ):
                 findings.left_out(one.place, f"{one}, which refuses requests; its routes are closed until you decide")
                 return "if"
             findings.left_out(one.place, str(one))
