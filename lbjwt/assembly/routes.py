@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from lbjwt._fastverify import Gate
     from lbjwt.assembly.issuers import IssuerInstance
     from lbjwt.config import model
-    from lbjwt.config.places import TokenLocations
     from lbjwt.observe._offenders import Offenders
     from lbjwt.upstream._cluster import Cluster
 
@@ -143,9 +142,9 @@ class _Maker:
 
     def __init__(self, configuration: model.Configuration, instances: list[IssuerInstance]) -> None:
         self._instances = instances
-        self._forward = configuration.forward_token
-        locations = dict.fromkeys(one.issuer.token_locations(self._forward) for one in instances)
-        self._places = {one: one.token_places() for one in locations}
+        of_instance = {one.index: one.issuer.token_locations(configuration.forward_token) for one in instances}
+        self._places = {locations: locations.token_places() for locations in dict.fromkeys(of_instance.values())}
+        self._of_instance = {index: self._places[locations] for index, locations in of_instance.items()}
 
     @property
     def places(self) -> list[TokenPlaces]:
@@ -165,10 +164,10 @@ class _Maker:
         return [TokenPlaces(params=[(name, False) for name in group]) for group in groups]
 
     def demand(self, issuers: list[IssuerInstance], route: RouteConfiguration | None = None) -> Demand:
-        by_places: dict[TokenLocations, set[int]] = {}
+        by_places: dict[TokenPlaces, set[int]] = {}
         for instance in issuers:
-            by_places.setdefault(instance.issuer.token_locations(self._forward), set()).add(instance.index)
-        places = [self._places[key] for key in by_places]
+            by_places.setdefault(self._of_instance[instance.index], set()).add(instance.index)
+        places = list(by_places)
         indexes = [frozenset(found) for found in by_places.values()]
         if route is not None:
             every = len(issuers) == len(self._instances)

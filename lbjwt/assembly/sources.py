@@ -15,6 +15,7 @@ import orjson
 
 from lbjwt._compact import parse_base64url, parse_object
 from lbjwt.errors import LbjwtError
+from lbjwt.files import Kept, nothing_kept
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys import store
 from lbjwt.keys.egress import SYSTEM_TLS, ClientTls, Egress
@@ -169,9 +170,11 @@ def source_settings(instance: IssuerInstance) -> object:
     )
 
 
-def local_keys(instance: IssuerInstance, *, publish: Callable[[KeyRing], None], board: Board) -> LocalKeys:
+def local_keys(
+    instance: IssuerInstance, *, publish: Callable[[KeyRing], None], board: Board, kept: Kept = nothing_kept
+) -> LocalKeys:
     """
-    A source that is not fetched.
+    A source that is not fetched. kept: used in place of files that cannot be used.
 
     Raises:
         KeySourceError: The environment does not hold the secret.
@@ -186,6 +189,7 @@ def local_keys(instance: IssuerInstance, *, publish: Callable[[KeyRing], None], 
         board=board,
         issuer=instance.index,
         settings=source_settings(instance),
+        kept=kept,
     )
 
 

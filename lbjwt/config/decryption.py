@@ -22,8 +22,8 @@ class Jwe(Section):
     """How the encrypted tokens of an issuer are decrypted."""
 
     key_files: Annotated[tuple[File, ...], Field(min_length=1, max_length=8)] = Field(
-        description="Files with the private keys or secrets, each a private key in PEM, a JWK or a JWK Set. lbjwt reads them at start and at "
-        "each reload. Give the new key beside the old one for a rotation."
+        description="Files with the private keys or secrets, each a private key in PEM, a JWK or a JWK Set. lbjwt reads them again when they "
+        "change. Give the new key beside the old one for a rotation."
     )
     algorithms: Annotated[tuple[KeyAlgorithm, ...], Field(min_length=1)] | None = Field(
         default=None, description="Accepted values of `alg`, the key management algorithm. Default: those of the keys."

@@ -159,7 +159,7 @@ class Issuer(Section):
     )
     clients: Annotated[tuple[Text, ...], Field(max_length=10_000)] = Field(
         default=(),
-        description="Accepted clients: lbjwt checks the claims `azp` and `client_id` if the token has them. Default: every client.",
+        description="Accepted clients: a token must have `azp` or `client_id`, and each that it has must be one of these. Default: every client.",
     )
     refuse_sender_constrained: StrictBool = Field(
         default=False,

@@ -27,10 +27,12 @@ from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.literals import beginning, matches
 from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, is_open
+from lbjwt.imports.path_change import PathChange
 from lbjwt.imports.reading import Value, read_json
 
 _KIND: Final = "AWS::ElasticLoadBalancingV2::"
 _REFUSING: Final = ("authenticate-oidc", "authenticate-cognito")
+_KNOWN_ACTIONS: Final = ("forward", "fixed-response", "redirect", "jwt-validation")
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class _Rule:
     Attributes:
         number: Rules with a lower one are tried first.
         uncertain: It has a condition that no route can have, and matches more requests here. It counts only where no token would be needed.
+        change: What becomes of the path on its way to the targets.
     """
 
     number: int
@@ -50,6 +53,7 @@ class _Rule:
     meant: list[tuple[Path, str]] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
     uncertain: bool = False
+    change: PathChange | None = None
 
     def covers(self, request: Request) -> bool:
         hosts = not self.hosts or any(host_covers(host, request.host) for host in self.hosts)
@@ -84,6 +88,10 @@ def read(path: FilePath, draft: Draft, findings: Findings) -> None:
         raise ImportFailure(
             f"{path}:1: has no listener; it needs the output of aws elbv2 describe-listeners, or a CloudFormation template"
         )
+    names = {listener.name for listener in listeners}
+    for kind, arn, rule in parts:
+        if kind == "Rule" and _owner(arn, rule) not in names:
+            findings.left_out(rule.place, "a rule of a listener that is not in the file")
     groups = TargetGroups(parts, draft, findings)
     _Reader(listeners, groups, draft, findings).run()
 
@@ -105,14 +113,16 @@ def _parts(document: Value) -> Iterator[tuple[str, str, Value]]:
 def _listener(name: str, value: Value, parts: list[tuple[str, str, Value]], findings: Findings) -> _Listener:
     rules: list[_Rule] = []
     for kind, arn, rule in parts:
-        if kind != "Rule":
-            continue
-        owner = reference(rule.get("ListenerArn")) or arn.replace(":listener-rule/", ":listener/").rpartition("/")[0]
-        if owner == name and rule.text("Priority") != "default":
+        if kind == "Rule" and _owner(arn, rule) == name and rule.text("Priority") != "default":
             rules.append(_rule(rule, findings))
     actions = sorted(value.members("DefaultActions"), key=lambda action: action.whole("Order") or 0)
     rules.append(_Rule(1 << 30, value.place, actions))
     return _Listener(name, value, sorted(rules, key=lambda rule: rule.number))
+
+
+def _owner(arn: str, rule: Value) -> str:
+    """The name of the listener that a rule belongs to."""
+    return reference(rule.get("ListenerArn")) or arn.replace(":listener-rule/", ":listener/").rpartition("/")[0]
 
 
 def _rule(value: Value, findings: Findings) -> _Rule:
@@ -145,7 +155,10 @@ def _rule(value: Value, findings: Findings) -> _Rule:
             rule.uncertain = rule.uncertain or len(found_hosts) < len(values)
             rule.hosts += [] if len(found_hosts) < len(values) else found_hosts
         elif kind == "http-request-method":
-            rule.methods += values
+            if unknown := [method for method in values if method not in METHODS]:
+                findings.left_out(condition.place, f"the method {unknown[0]}, which no route of lbjwt can name")
+                rule.uncertain = True
+            rule.methods += [] if unknown else values
         else:
             found = [one for text in values for one in _pattern(text)]
             usable = [one for one in found if usable_path(one[0].text, findings, condition.place)]
@@ -160,7 +173,29 @@ def _rule(value: Value, findings: Findings) -> _Rule:
                     condition.place,
                     f"a pattern among {', '.join(values)}; lbjwt matches whole paths and everything below a path",
                 )
+    for transform in value.members("Transforms"):
+        rule.change = _change(transform, rule) or rule.change
+        if rule.change is None or transform.text("Type") != "url-rewrite":
+            kind = transform.text("Type")
+            why = (
+                "rewrite of a route replaces whole segments at the beginning of the path"
+                if kind == "url-rewrite"
+                else "targets get the host that the client sent"
+            )
+            transform.skip()
+            findings.left_out(transform.place, f"{kind} of the rule with priority {rule.number}; {why}")
     return rule
+
+
+def _change(transform: Value, rule: _Rule) -> PathChange | None:
+    """What becomes of the path, if a route can do the same. The expression sees the query, too."""
+    rewrites = transform.members("UrlRewriteConfig", "Rewrites")
+    if len(rewrites) != 1 or transform.text("Type") != "url-rewrite":
+        return None
+    change = PathChange.of_pattern(rewrites[0].text("Regex"), rewrites[0].text("Replace"), all_of_it=False)
+    places = [path for path, _ in rule.meant] or [Path("/")]
+    usable = change is not None and not change.whole and all(change.rewrite_of(path) is not None for path in places)
+    return change if usable else None
 
 
 def _pattern(text: str) -> list[tuple[Path, str]]:
@@ -304,6 +339,11 @@ class _Reader:
                     action.place, f"{action.text('Type')}, which signs users in; its routes are closed until you decide"
                 )
                 return closed(401, f"{action.text('Type')} was left out")
+            if action.text("Type") not in _KNOWN_ACTIONS:
+                self._findings.left_out(
+                    action.place, f"the action {action.text('Type')}; its routes are closed until you decide"
+                )
+                return closed(403, f"the action {action.text('Type')} was left out")
         forward, answer = rule.first("forward"), rule.first("fixed-response")
         if forward is None:
             return self._answer(rule, answer)
@@ -311,7 +351,10 @@ class _Reader:
         if cluster is None:
             return closed(404, "its targets were left out")
         config = self._tokens(rule)
-        decision: Decision = {"cluster": cluster}
+        decision: Decision = {"cluster": cluster, **({} if rule.change is None else {"rewrite": rule.change})}
+        if config is None and rule.first("jwt-validation") is not None:
+            self._findings.left_out(rule.place, "jwt-validation without JwtValidationConfig; its routes are closed")
+            return closed(401, "what jwt-validation asks for is missing")
         if config is None:
             return {**decision, "public": True}
         label = self._labels[id(rule)]

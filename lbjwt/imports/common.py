@@ -40,6 +40,18 @@ def usable_path(path: str, findings: Findings, place: Place) -> bool:
     return True
 
 
+def usable_stem(path: str) -> str:
+    """The longest path above this one that a route can have."""
+    while path.strip("/"):
+        path = path.rstrip("/").rpartition("/")[0] or "/"
+        try:
+            check_path(path)
+        except ConfigurationError:
+            continue
+        return path
+    return "/"
+
+
 def remote_keys(uri: str, findings: Findings, place: Place, **more: Any) -> dict[str, Any] | None:
     """The section `remote_jwks`; None with a finding when lbjwt cannot fetch from there."""
     try:

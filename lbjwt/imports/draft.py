@@ -23,6 +23,7 @@ from lbjwt.imports.matching import (
     resolve,
     sample_host,
 )
+from lbjwt.imports.path_change import PathChange
 
 NOBODY: Final = "https://issuer.invalid"
 """The name of no issuer (RFC 6761 §6.4): tokens that claim it cannot exist."""
@@ -244,7 +245,7 @@ def _added(section: dict[str, dict[str, Any]], hint: str, settings: dict[str, An
 
 
 _ORDER: Final = (
-    "name", "hosts", "path", "prefix", "methods", "cluster", "timeout", "retry", "public", "require", "allow_missing",
+    "name", "hosts", "path", "prefix", "methods", "rewrite", "cluster", "timeout", "retry", "public", "require", "allow_missing",
 )  # fmt: skip
 
 
@@ -271,5 +272,17 @@ def _named(found: list[Route]) -> list[dict[str, Any]]:
             entry["prefix"] = route.path.text.rstrip("/")
         if route.methods:
             entry["methods"] = list(route.methods)
-        routes.append(entry | route.decision)
+        routes.append(entry | _rewritten(route))
     return routes
+
+
+def _rewritten(route: Route) -> Decision:
+    """The decision with the `rewrite` of this route, where the other product changes the path of its requests."""
+    change = route.decision.get("rewrite")
+    if not isinstance(change, PathChange):
+        return route.decision
+    new = change.rewrite_of(route.path)
+    rest = {key: value for key, value in route.decision.items() if key != "rewrite"}
+    if new is None:  # no request goes to a path that it would not have there
+        return shut(rest, 404, "its path is changed there")
+    return rest if new == route.path.text.rstrip("/") else rest | {"rewrite": new}

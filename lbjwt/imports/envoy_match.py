@@ -58,7 +58,7 @@ def read_match(value: Value | None, findings: Findings) -> Match | None:
         add_header(match, header)
     if value.get("query_parameters") is not None:
         match.unknown = "query parameters"
-    if value.get("case_sensitive") is not None and value.data.get("case_sensitive") is False:
+    if value.text("case_sensitive") == "false":
         match.unknown = "a path in any case"
     return match
 

@@ -56,6 +56,7 @@ cdef class ProxyContext:
         self.max_clients = max_clients
         self.max_answered = 2 * max_clients
         self.request_head = RequestHead.__new__(RequestHead)
+        self.request_head.verified = snapshot.gate.cache
         self.response_head = ResponseHead.__new__(ResponseHead)
         self.out = Buffer.__new__(Buffer)
         self.head_text = Buffer.__new__(Buffer)

@@ -77,6 +77,7 @@ cdef class OriginalRequest:
             question.problem = ErrorReason.NOT_DESCRIBED
             return question
         self._write(question, method, target, host)
+        head.verified = question.verified
         if head.parse(self._text.data, self._text.size, 0, policy, known) != COMPLETE or head.size != self._text.size:
             head.problem = head.problem or ErrorReason.GRAMMAR
             return head

@@ -346,7 +346,8 @@ cdef int _put_variables(Buffer out, object decision, bytes request_id, bytes rea
     for name, value in decision.headers:
         put_string(out, kind + variable_of(name), value)
     if not decision.allowed:
-        put_string(out, b"answer.body", decision.body)
+        # a format string of HAProxy, which its rules write the body with, turns a line break into %0A
+        put_string(out, b"answer.body", decision.body.removesuffix(b"\n"))
     return 0
 
 
