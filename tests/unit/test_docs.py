@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import python_reference
+from docs import commands, python_reference
 from lbjwt.config.changes import RESTART
 from lbjwt.service import LoadBalancer
 from tests.unit.test_layering import FLOORS
@@ -103,3 +103,8 @@ def test_the_register_and_the_tests_agree() -> None:
 def test_the_python_reference_is_that_of_the_docstrings() -> None:
     """When this fails, run ``python -m docs.python_reference docs/python-reference.md``."""
     assert (ROOT / "docs" / "python-reference.md").read_text() == python_reference.render()
+
+
+def test_the_page_of_commands_is_that_of_their_help() -> None:
+    """When this fails, run ``python -m docs.commands docs/commands.md``."""
+    assert (ROOT / "docs" / "commands.md").read_text() == commands.render()
