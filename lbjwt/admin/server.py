@@ -35,6 +35,7 @@ from lbjwt.observe.rows import RowNumbers
 from lbjwt.revocation.store import RevocationStore
 from lbjwt.upstream._availability import weight_now
 from lbjwt.upstream.operations import EndpointOperations
+from lbjwt.upstream.stored_settings import StoredSettings
 from lbjwt.version import package_version
 
 MAX_FIELD: Final = 4096
@@ -73,6 +74,7 @@ class AdminServer:
         revocations: Where `/revocations` writes; without a store there is no such page.
         on_revoked: Called when a change made there is on disk.
         on_endpoint_change: Called when an endpoint was drained, disabled, enabled or weighted.
+        stored: Where that is stored; None: nowhere.
         reload: What `/reload` does; None: there is no such page.
         discovery: What `/clusters/NAME/endpoints` changes; None: there is no such page.
         check_failure: Why the last health check of the endpoint in a row failed; "" when it passed, or there was none.
@@ -92,6 +94,7 @@ class AdminServer:
         reload: Reload | None = None,
         discovery: Members | None = None,
         on_endpoint_change: Callable[[], None] = lambda: None,
+        stored: StoredSettings | None = None,
         check_failure: Callable[[int], str] = lambda row: "",
     ) -> None:
         self._configuration = configuration
@@ -112,7 +115,7 @@ class AdminServer:
             self.app.router.add_get(f"/{page.__name__}", page)
         if revocations is not None:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
-        self._operations = EndpointOperations(board, rows.endpoints, on_endpoint_change)
+        self._operations = EndpointOperations(board, rows.endpoints, on_endpoint_change, stored)
         OperationPages(self._operations).add_to(self.app)
         if reload is not None:
             ReloadPage(reload, board).add_to(self.app)
@@ -272,6 +275,7 @@ class AdminServer:
             "health": _health(state, used=totals["requests"] > 0),
             "weight": weight_now(self._board.endpoint_states, row, endpoint.weight),
             "configured_weight": endpoint.weight,
+            "set_at_run_time": [name for name, word in (("state", "service"), ("weight", "weight")) if state[word]],
             "requests_in_flight": totals["in_flight"],
             "connections": totals["connections"],
             "idle_connections": totals["idle_connections"],

@@ -163,6 +163,7 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
         "health": "healthy",
         "weight": 1,
         "configured_weight": 1,
+        "set_at_run_time": [],
         "requests_in_flight": 4,
         "connections": 0,
         "idle_connections": 0,
