@@ -23,7 +23,9 @@ REST = {
 def whole(block: str) -> str:
     """The block with what it needs around it."""
     said = YAML(typ="safe", pure=True).load(block)
-    return block + "".join(text for key, text in REST.items() if key not in said)
+    forwards = any(one.get("mode") != "authorize" for one in said.get("listeners", [{}]))
+    needed = {key: text for key, text in REST.items() if forwards or key != "clusters"}
+    return block + "".join(text for key, text in needed.items() if key not in said)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0])
