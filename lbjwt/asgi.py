@@ -69,7 +69,7 @@ class JWTMiddleware:
             await self._verifier.aready()
             await self.app(scope, receive, send)
             return
-        decision = decide(self._protection, scope)
+        decision = self._protection.decide_scope(scope)
         if decision.waits_for >= 0:
             decision = await decide_again(self._protection, decision, scope)
         if decision.status:
@@ -88,9 +88,9 @@ class JWTMiddleware:
         if grant is None or decision.grace < 0:
             await self.app(scope, receive, send)
         elif kind == "websocket":
-            socket = OpenSocket(send, grant, decision.grace)
+            socket = OpenSocket(receive, send, grant, decision.grace)
             with self._streams.entered(socket):
-                await self.app(scope, receive, socket.send)
+                await self.app(scope, socket.receive, socket.send)
         else:
             response = OpenResponse(send, grant, decision.grace, self._streams)
             try:
@@ -102,17 +102,6 @@ class JWTMiddleware:
                 ended = response.leave()
             if ended:
                 await response.finish()
-
-
-def decide(protection: Protection, scope: Scope) -> Decision:
-    """Decide of one request or WebSocket. Waits for nothing."""
-    return protection.decide(
-        scope.get("method", "GET"),
-        scope["path"],
-        scope.get("query_string", b""),
-        scope["headers"],
-        scope.get("scheme") in ("https", "wss"),
-    )
 
 
 async def decide_again(protection: Protection, decision: Decision, scope: Scope) -> Decision:
@@ -127,7 +116,7 @@ async def decide_again(protection: Protection, decision: Decision, scope: Scope)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(verifier.max_wait):
                 await asyncio.wrap_future(coming)
-        decision = decide(protection, scope)
+        decision = protection.decide_scope(scope)
     return decision
 
 

@@ -80,7 +80,8 @@ class JWTMiddleware:
     def _decide(self, environ: WSGIEnvironment) -> Decision:
         return self._protection.decide(
             environ["REQUEST_METHOD"],
-            (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"),
+            # alone, as the application routes by it: some servers take SCRIPT_NAME, and cut it off the path, from a header of the client
+            environ.get("PATH_INFO", "").encode("latin-1"),
             environ.get("QUERY_STRING", "").encode("latin-1"),
             _fields(environ),
             environ.get("wsgi.url_scheme") == "https",

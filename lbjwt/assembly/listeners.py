@@ -21,6 +21,7 @@ from lbjwt.assembly.authorizers import new_authorizer
 from lbjwt.assembly.certificates import Renewals
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.config.model import Configuration, Listener
+from lbjwt.files import Kept, ReadFile, nothing_kept, read_content
 from lbjwt.http2._session import Limits as Http2Limits
 from lbjwt.net.adopt import accept_waiting
 from lbjwt.net.certificate import Certificate
@@ -76,9 +77,15 @@ class ListenerPlan:
 
 
 class Listeners:
-    """Accepts clients in the running loop."""
+    """
+    Accepts clients in the running loop.
 
-    def __init__(self, board: Board) -> None:
+    Args:
+        kept: Used in place of certificates that cannot be used.
+    """
+
+    def __init__(self, board: Board, kept: Kept = nothing_kept) -> None:
+        self._kept = kept
         self.context: ProxyContext | None = None
         """Set before the first `use`."""
         self._board = board
@@ -99,8 +106,16 @@ class Listeners:
             if sock.family != socket.AF_UNIX
         ]
 
+    @property
+    def certificates(self) -> list[Certificate]:
+        """Those in use."""
+        return [one.certificate for one in self._by_name.values() if one.certificate is not None]
+
     def plan(
-        self, configuration: Configuration, sockets: Sequence[Sequence[socket.socket]] | None = None
+        self,
+        configuration: Configuration,
+        sockets: Sequence[Sequence[socket.socket]] | None = None,
+        read: ReadFile = read_content,
     ) -> ListenerPlan:
         """
         Make what the listeners of a configuration need, and change nothing. Reads files, so it may run in a thread.
@@ -108,6 +123,8 @@ class Listeners:
         Args:
             sockets: Bound ones for each listener, also for those that are in use already; they belong to the caller until `use`. None: bind what
                 is new.
+
+            read: Reads the files of secrets.
 
         Raises:
             TLSError: A certificate or its key cannot be used.
@@ -118,7 +135,7 @@ class Listeners:
         try:
             for at, (name, listener) in enumerate(configuration.named_listeners.items()):
                 plan.certificates[name] = self._certificate(name, listener, f"listeners[{at}].tls")
-                plan.authorizers[name] = new_authorizer(configuration, listener, f"listeners[{at}]")
+                plan.authorizers[name] = new_authorizer(configuration, listener, f"listeners[{at}]", read)
             for at, (name, listener) in enumerate(configuration.named_listeners.items()):
                 if sockets is not None:
                     if name in self._by_name:
@@ -138,7 +155,7 @@ class Listeners:
         tls = listener.tls
         if tls is None:
             return None
-        made = Certificate(tls.certificate, tls.private_key, key=key, http2=listener.http2)
+        made = Certificate(tls.certificate, tls.private_key, key=key, http2=listener.http2, kept=self._kept)
         known = self._by_name.get(name)
         return known.certificate if known is not None and made == known.certificate else made
 
@@ -222,9 +239,7 @@ class Listeners:
 
     def look_at_certificates(self) -> None:
         """Use pairs of files that were replaced for the next handshakes."""
-        self._renewals.look(
-            [one.certificate for one in self._by_name.values() if one.certificate is not None], self._use_certificate
-        )
+        self._renewals.look(self.certificates, self._use_certificate)
 
     def _use_certificate(self, certificate: Certificate, context: ssl.SSLContext) -> None:
         for listener in self._by_name.values():
@@ -293,6 +308,7 @@ def _http2_limits(configuration: Configuration) -> Http2Limits:
         max_field_bytes=limits.max_request_head,
         max_resets=limits.http2.max_resets,
         max_control_frames=limits.http2.max_control_frames,
+        settings_timeout=limits.http2.settings_timeout,
     )
 
 

@@ -18,11 +18,13 @@ from lbjwt.assembly.cluster import Clusters, forwarding_trust
 from lbjwt.assembly.decryption_files import DecryptionFiles
 from lbjwt.assembly.descriptors import Shares, shares
 from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
+from lbjwt.assembly.kept_files import Contents, FilesReadOnce, KeptFiles, names_of
 from lbjwt.assembly.keys import worker_sources
 from lbjwt.assembly.listeners import Listeners
 from lbjwt.assembly.snapshot import new_snapshot
 from lbjwt.assembly.sources import wait_for_keys
 from lbjwt.errors import ConfigurationError, cause_of
+from lbjwt.keys.source import LocalKeys
 from lbjwt.keys.worker import ControlLink, WorkerKeys
 from lbjwt.net.threads import in_thread
 from lbjwt.observe._access_log import AccessLog
@@ -63,6 +65,8 @@ class Plan:
     snapshot: Snapshot
     shares: Shares
     access_log: AccessLog | None
+    read_once: Contents
+    """Files that were read, and are not watched."""
 
 
 class Runtime:
@@ -73,6 +77,7 @@ class Runtime:
         verifier: Of the first configuration, without keys.
         link: To the process that fetches keys.
         is_alone: As for `shares`.
+        kept: What files held in the process whose place this one takes, and what they hold here.
     """
 
     def __init__(
@@ -83,9 +88,13 @@ class Runtime:
         offenders: Offenders | None,
         *,
         is_alone: bool = False,
+        kept: KeptFiles | None = None,
     ) -> None:
+        self._kept = kept or KeptFiles()
+        self._kept.in_force = self._files_in_force
+        self._read_once: Contents = {}
         self.keys = WorkerKeys(board, link)
-        self.listeners = Listeners(board)
+        self.listeners = Listeners(board, self._kept.of)
         self.context: ProxyContext | None = None
         self.access_log: AccessLog | None = None
         self.instances: list[IssuerInstance] = []
@@ -98,6 +107,7 @@ class Runtime:
             board,
             lambda callback: asyncio.get_running_loop().call_soon(callback),
             lambda seconds, callback: asyncio.get_running_loop().call_later(seconds, callback),
+            self._kept.of,
         )
         self._connector: Connector | None = None
         self._decryption = DecryptionFiles((), verifier.use_decryption)
@@ -116,13 +126,16 @@ class Runtime:
             LbjwtError: As `LoadBalancer.start`; nothing has changed.
         """
         instances = issuer_instances(configuration, rows.issuers)
-        sources = worker_sources(instances, self.keys.sources, self._verifier, self._board, self._link.feed)
+        read = FilesReadOnce(self._kept)
+        sources = worker_sources(
+            instances, self.keys.sources, self._verifier, self._board, self._link.feed, self._kept.of
+        )
         new_sources = [source for index, source in sources.items() if self.keys.sources.get(index) is not source]
         clusters = self._clusters.named(configuration.clusters)
         backend_tls = await in_thread(self._clusters.plan_tls, configuration.clusters)
         trusts = forwarding_trust(configuration)
-        trusted = await in_thread(trusted_issuers, configuration, instances)
-        listeners = await in_thread(self.listeners.plan, configuration, sockets)
+        trusted = await in_thread(trusted_issuers, configuration, instances, read)
+        listeners = await in_thread(self.listeners.plan, configuration, sockets, read)
         access_log = None
         try:
             access_log = self._log_of(configuration)
@@ -151,6 +164,7 @@ class Runtime:
                 snapshot,
                 shares(configuration, connections=connections, is_alone=self._is_alone),
                 access_log,
+                read.contents,
             )
         except BaseException:
             listeners.give_up()
@@ -185,6 +199,8 @@ class Runtime:
         self._decryption.stop()
         self._decryption = DecryptionFiles(plan.instances, self._verifier.use_decryption, logs=self._board.slot == 0)
         self._board.keep_issuers(plan.rows.issuers.values())
+        self._kept.forget()
+        self._read_once = plan.read_once
         self.instances = plan.instances
         self.keys.use(plan.sources)
         context = self.context or self._set_up(plan)
@@ -262,6 +278,16 @@ class Runtime:
         self._decryption.look()
         if self.access_log is not None:
             self.access_log.flush()
+
+    def _files_in_force(self) -> Contents:
+        found = dict(self._read_once)
+        for files in (*self.listeners.certificates, *self._clusters.tls_files):
+            if files.contents:
+                found[names_of(files.paths)] = files.contents
+        for source in self.keys.sources.values():
+            if isinstance(source, LocalKeys) and source.paths:
+                found[names_of(source.paths)] = source.contents
+        return found
 
     def look_at_certificates(self) -> None:
         """Use certificates, keys and authorities that were replaced on disk."""

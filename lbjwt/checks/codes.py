@@ -53,7 +53,7 @@ SENTENCES: Final = {
     "trust-everyone": "lbjwt accepts X-Forwarded-For from everybody, so clients can forge their address; list your own proxies only",
     "log-personal-data": "{claim} identifies a person to everybody who can read the access log; sub is enough to find the requests of a user",
     "log-payload": "the access log has every claim of each token, also names and addresses of people; list the claims that you need in claims",
-    "admin-exposed": "the admin API requires no password, and other machines can reach it",
+    "admin-exposed": "the admin API requires no password, and other machines can reach it; with remote_access: metrics they can only read metrics",
     "revocation-forgotten": "revocations made through the admin API are lost at a restart; set state_directory",
     "revocation-without-lifetime": "revocations expire, and without max_lifetime a token may be valid for longer than its revocation",
     "backend-unverified": "lbjwt does not verify the certificates of these endpoints, so anybody on the network path can read and change requests, "

@@ -84,7 +84,7 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
     if configuration.access_log is not None:
         yield from _logged(configuration.access_log)
     admin, revocation = configuration.admin, configuration.revocation
-    if admin is not None and not admin.address.is_loopback:
+    if admin is not None and not admin.address.is_loopback and admin.remote_access == "full":
         yield warning(("admin", "address"), "admin-exposed")
     if revocation is not None and admin is not None and configuration.state_directory is None:
         yield warning(("revocation",), "revocation-forgotten", at_key=True)
@@ -121,8 +121,10 @@ def _issuers(configuration: Configuration) -> Iterator[Problem]:
         path: KeyPath = ("issuers", label)
         if issuer.any_issuer:
             yield warning((*path, "any_issuer"), "any-issuer")
-        # tokens of AWS load balancers have no audience, but their header tells who they are for
+        # Tokens of AWS load balancers have no audience, but their header tells who they are for. Access tokens of Amazon Cognito have none either:
+        # their client and their scopes, which begin with the name of the API, tell it.
         bound = not issuer.required_headers.keys().isdisjoint(("signer", "client"))
+        bound = bound or bool(issuer.clients and issuer.required_scopes)
         if issuer.any_audience and not bound and _opens_unasked(label, configuration):
             yield warning((*path, "any_audience"), "any-audience")
         # the other two ask for exp, too

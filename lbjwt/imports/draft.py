@@ -61,6 +61,16 @@ def closed(status: int, remark: str) -> Decision:
     }
 
 
+def shut(decision: Decision, status: int, remark: str) -> Decision:
+    """A decision closed as by `closed`. It keeps its cluster: whoever removes the rule finds the route where it led."""
+    return {key: decision[key] for key in decision if key == "cluster"} | closed(status, remark)
+
+
+def no_endpoints(remark: str = "write the endpoints") -> list[dict[str, Any]]:
+    """Endpoints of a cluster whose real ones were not found."""
+    return [{"address": Noted("127.0.0.1:9", remark)}]
+
+
 def _status(decision: Decision | None) -> int:
     """The status of a closed route; 0 for any other."""
     if decision is None or plain(decision.get("rules")) != _NEVER:
@@ -172,7 +182,7 @@ class Draft:
                 "jwks": {"keys": [_KEY_OF_NOBODY]},
             }
         if not self.clusters:
-            self.clusters["none"] = {"endpoints": [{"address": Noted("127.0.0.1:9", "no backend was found")}]}
+            self.clusters["none"] = {"endpoints": no_endpoints("no backend was found")}
         self._name_issuers()
         first = next(iter(self.clusters))
         for route in self.routes:
@@ -274,7 +284,5 @@ def _rewritten(route: Route) -> Decision:
     new = change.rewrite_of(route.path)
     rest = {key: value for key, value in route.decision.items() if key != "rewrite"}
     if new is None:  # no request goes to a path that it would not have there
-        return {key: value for key, value in rest.items() if key == "cluster"} | closed(
-            404, "its path is changed there"
-        )
+        return shut(rest, 404, "its path is changed there")
     return rest if new == route.path.text.rstrip("/") else rest | {"rewrite": new}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lbjwt.auth.verifier import Verifier
 
 Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 LOOK: Final = 1.0
@@ -45,11 +46,19 @@ class OpenStream(Protocol):
 class OpenSocket:
     """One WebSocket that was let through."""
 
-    def __init__(self, send: Send, grant: Grant, grace: float) -> None:
+    def __init__(self, receive: Receive, send: Send, grant: Grant, grace: float) -> None:
         self.grant = grant
         self.grace = grace
+        self._receive = receive
         self._send = send
         self._is_ended = False
+
+    async def receive(self) -> Message:
+        """What the application calls. Once the WebSocket was ended, what its client still sends does not reach the application."""
+        message = await self._receive()
+        if self._is_ended and message["type"] == "websocket.receive":
+            return {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": ""}
+        return message
 
     async def send(self, message: Message) -> None:
         """What the application calls. OSError once the WebSocket was ended, as the ASGI specification asks for one that the client left."""

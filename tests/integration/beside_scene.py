@@ -17,23 +17,14 @@ from pathlib import Path
 from tests.harness.backend import Backend
 from tests.harness.balancer import Balancer
 from tests.harness.behaviour import good
+from tests.harness.beside_examples import ADMIN, APPLICATION, EDGE, EXAMPLES, LISTENERS, adapted
 from tests.harness.ports import free_port
 from tests.harness.processes import wait_for_port
 from tests.harness.record import Seen
 from tests.harness.tokens import TokenFactory
 from tests.harness.waiting import eventually
 
-EXAMPLES = Path("examples/beside")
 TOKENS = TokenFactory("https://issuer.example", "shop")
-LISTENERS = {
-    "nginx": 9081,
-    "envoy": 9082,
-    "caddy": 9083,
-    "traefik": 9084,
-    "haproxy": 9085,
-    "envoy-grpc": 9086,
-    "haproxy-lua": 9084,
-}
 ENVOY = ("--concurrency", "1", "--disable-hot-restart", "-l", "error")
 
 
@@ -85,6 +76,7 @@ class Reply:
 
     status: int
     headers: Message
+    body: bytes
     seen: list[Seen]
 
     @property
@@ -131,8 +123,8 @@ class Scene:
         with contextlib.closing(connection):
             connection.request(method, path, body=body, headers=fields)
             response = connection.getresponse()
-            response.read()
-        return Reply(response.status, response.headers, self._backend.seen[before:])
+            content = response.read()
+        return Reply(response.status, response.headers, content, self._backend.seen[before:])
 
 
 def over_sockets(text: str, folder: Path) -> str:
@@ -147,16 +139,6 @@ def over_sockets(text: str, folder: Path) -> str:
     ):
         text = re.sub(old, lambda match, new=new: new.replace("AT", f"{folder}/{match[1]}.sock"), text)  # type: ignore[misc]
     return text
-
-
-def adapted(text: str, ports: Mapping[int, int], folder: Path) -> str:
-    """A file with the ports of this run, and with absolute names of files."""
-    text = re.sub(
-        r"(127\.0\.0\.1:|:|port_value: )(\d{4})\b",
-        lambda match: match[1] + str(ports.get(int(match[2]), match[2])),
-        text,
-    )
-    return text.replace("traefik-routes.yaml}", f"{folder}/traefik-routes.yaml}}")
 
 
 @contextlib.contextmanager
@@ -175,18 +157,18 @@ def all_beside(names: Sequence[str], folder: Path, sockets: Path | None = None) 
         sockets: A directory for Unix sockets, over which the proxies ask; None: over TCP.
     """
     with Backend(good) as backend, contextlib.ExitStack() as stack:
-        ports = {9001: backend.port, **{port: free_port() for port in LISTENERS.values()}}
+        ports = {APPLICATION: backend.port, **{port: free_port() for port in LISTENERS.values()}}
 
         def flags(_: int, admin: int) -> list[str]:
             return [str(folder / "lbjwt.yaml")]
 
         def write(file: Path, home: Path, port: int) -> None:
             text = file.read_text() if sockets is None else over_sockets(file.read_text(), sockets)
-            (home / file.name).write_text(adapted(text, {**ports, 8080: port}, home))
+            (home / file.name).write_text(adapted(text, {**ports, EDGE: port}, home))
 
         TOKENS.write_jwks(folder / "jwks.json")
         balancer = Balancer(folder, TOKENS, [], flags=flags)
-        ports[9090] = balancer.admin
+        ports[ADMIN] = balancer.admin
         write(EXAMPLES / "lbjwt.yaml", folder, 0)
         scenes = []
         stack.enter_context(balancer)

@@ -228,9 +228,12 @@ def test_revocations_survive(service, tmp_path, place):
 
 
 def test_a_locked_directory_stays_locked(service, tmp_path):
-    """After an upgrade another service is still refused the state directory; after the end it is free."""
+    """After an upgrade another service is refused the state directory, and what was set at run time is found there; after the end it is free."""
     running = service(revocation={}, state_directory="state")
+    endpoint = running.configuration["clusters"]["main"]["endpoints"][0]["address"]
+    assert post(running, {"weight": 7}, f"/clusters/main/endpoints/{endpoint}") == 200
     running.upgrade()
+    assert json.loads(get(f"{running.admin}/status")[2])["endpoints"][0]["weight"] == 7
     other = tmp_path / "other"
     other.mkdir()
     (other / "jwks.json").write_text(JWKS)

@@ -51,6 +51,7 @@ def test_the_exit_code_says_whether_something_was_left_out(sample: str, code: in
         ("nginx", b"worker_processes 1;\n", ":1: has no http block and no server"),
         ("nginx", b"http { }\n", ":1: has no server"),
         ("nginx", b"\xff\xfe", "is not UTF-8"),
+        ("envoy", b"\n", ": is empty"),
         ("envoy", b"a: [", ":1: not YAML"),
         ("envoy", b"static_resources: {}\n", ":1: has no static listener"),
         ("envoy", b"- 1\n", ":1: is not a mapping"),
@@ -71,6 +72,36 @@ def test_a_file_that_cannot_be_imported_is_an_error_with_its_place(
     result = run(kind, file)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(str(file)) and says in result.stderr
+
+
+NGINX_AUDIENCE = """
+map $jwt_claim_aud $mine { "~orders" 1; }
+server {
+    listen 80;
+    auth_jwt realm;
+    auth_jwt_key_file keys.json;
+    auth_jwt_require $mine;
+    location / { proxy_pass http://127.0.0.1:1; }
+}
+"""
+ALB_RULES = """
+{"Listeners": [{"ListenerArn": "a:listener/app/main/1/2", "Port": 80, "Protocol": "HTTP", "DefaultActions": []}]}
+{"Rules": [{"RuleArn": "a:listener-rule/app/main/1/3/4", "Priority": "1", "Conditions": [], "Actions": []}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        ("nginx", NGINX_AUDIENCE, "approximated: ~orders on aud also matches within other texts there"),
+        ("alb", ALB_RULES, "left out: a rule of a listener that is not in the file"),
+    ],
+)
+def test_what_the_result_does_otherwise_is_said(kind: str, text: str, says: str, tmp_path):
+    """Nothing is narrowed or dropped without a line."""
+    file = tmp_path / "file"
+    file.write_text(text)
+    assert says in run(kind, file).stderr
 
 
 @pytest.mark.parametrize(
@@ -210,6 +241,18 @@ def test_an_address_for_plain_http_that_only_redirects_is_not_opened(tmp_path):
     result = run("haproxy", file)
     assert result.exit_code == 1 and "rules on ssl_fc" in result.stderr
     assert '":443"' in result.stdout and '":80"' not in result.stdout
+
+
+def test_nginx_without_a_limit_of_bodies_keeps_what_else_it_says(tmp_path):
+    """`client_max_body_size 0` in one location is told, and hides neither the other times nor the log."""
+    file = tmp_path / "nginx.conf"
+    server = (
+        "listen 80; keepalive_timeout 7s; access_log /var/log/a.log; location / { proxy_pass http://127.0.0.1:1; %s }"
+    )
+    file.write_text("http { server { %s } }" % (server % "client_max_body_size 0;"))
+    result = run("nginx", file)
+    assert "keep_alive: 7s" in result.stdout and "path: /var/log/a.log" in result.stdout
+    assert "max_request_body" not in result.stdout and "one limit, here none" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from lbjwt import KeyRing, Verifier
 from lbjwt.asgi import JWTMiddleware
 from lbjwt.errors import ConfigurationError
-from lbjwt.web.open_streams import OpenStreams
+from lbjwt.web.open_streams import OpenSocket, OpenStreams
 from tests.harness.examples import examples
 from tests.harness.tokens import TokenFactory
 from tests.unit.web_calls import Answered, acall, asgi_scope, call, connect, telling
@@ -128,6 +128,17 @@ def test_optional_still_refuses_a_bad_token():
 def test_a_public_path_is_one_that_every_reader_takes_for_it(path, status):
     """Paths are those that the application routes by. One that is read in two ways is refused, and never public."""
     assert call(guarded(public=["/health"], public_prefixes=["/static"]), path).status == status
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "status"),
+    [
+        *(("/app", "/app/health", 200), ("/app", "/health", 200), ("/app", "/apphealth", 401), ("/app", "/app", 401)),
+        *(("/health", "/health/orders", 401), ("/health", "/health", 401), ("/app", "/app/app/health", 401)),
+    ],
+)
+def test_a_public_path_is_that_of_the_application_and_not_of_its_mount(root, path, status):
+    assert call(guarded(public=["/health"]), path, root_path=root).status == status
 
 
 GUARDED = guarded(public=["/a"], public_prefixes=["/b"])
@@ -366,6 +377,27 @@ def test_starlette_streams_end_with_their_token(ahead):
         answered = call(app, headers=bearer(GOOD), asgi={"version": "3.0", "spec_version": version})
         assert answered.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
     assert ended == ["events"] * 2
+
+
+def test_after_the_end_nothing_of_a_websocket_reaches_the_application():
+    """Servers pass on what the client sends until it has answered the close, which it may never do."""
+
+    async def receive():
+        return {"type": "websocket.receive", "text": "delete everything"}
+
+    async def send(message):
+        pass
+
+    async def scenario():
+        socket = OpenSocket(receive, send, VERIFIER.verify(GOOD).grant, 0.0)
+        before = (await socket.receive())["type"]
+        await socket.end()
+        return before, await socket.receive()
+
+    assert asyncio.run(scenario()) == (
+        "websocket.receive",
+        {"type": "websocket.disconnect", "code": 1008, "reason": ""},
+    )
 
 
 def test_an_unknown_kind_of_connection_is_refused():

@@ -225,6 +225,10 @@ CASES = [
     ),
     # --- doors and files -------------------------------------------------------------------------------------------------------
     Case("the admin door for everybody", "admin-exposed", "admin.address", {"admin": {"address": "0.0.0.0:9900"}}, {"admin": ADMIN}),
+    Case(
+        "all of the admin door for other machines", "admin-exposed", "admin.address", {"admin": {"address": ":9900", "remote_access": "full"}},
+        {"admin": {"address": ":9900", "remote_access": "metrics"}},
+    ),
     Case("two doors, one address", "address-twice", "admin.address", {"admin": {"address": "127.0.0.1:8080"}}, {"admin": ADMIN}),
     Case(
         "a log over the keys", "log-over-file", "access_log.path",
