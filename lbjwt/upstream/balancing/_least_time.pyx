@@ -2,10 +2,10 @@
 Least time: the endpoint with the shortest expected response time, which is the mean of its last ones times the requests that it would have in flight,
 for its weight. An endpoint that is ten times slower than the others gets about a hundredth of their requests, where least requests gives it a tenth.
 
-A response time is the time from the end of the request to the head of the response, as this worker sees it, and the mean is an exponential one, which
-forgets half of what it was in 22 responses. It fades by a tenth a second, so that an endpoint that was too slow to be picked is tried again: when it is
-ten times as slow, after some twenty seconds. One that is not known yet gets one request at once, and counts as the others do on average until it has
-answered. Between endpoints whose means differ by less than a fifth, the requests in flight decide as under least requests: means are never quite
+A response time is the time from the end of the request to the head of the response, as this worker sees it. The mean is an exponential one, which
+forgets half of what it was in 22 responses. It fades by a tenth a second, so that an endpoint that was too slow to be picked is tried again: after
+some twenty seconds when it is ten times as slow. One that is not known yet gets one request at once, and counts as the others do on average until it
+has answered. Between endpoints whose means differ by less than a fifth, the requests in flight decide as under least requests: means are never quite
 equal, and the lowest would get everything of a single client.
 
 An endpoint that fails at once is fast. Ejection takes care of it, as under every rule.

@@ -24,7 +24,7 @@ cdef class Members:
 
     def __init__(self, endpoints, Members before=None, *, double slow_start=0.0):
         """
-        endpoints: `Endpoint`s attached to a board, with their weights and limits. before: the members until now, whose turns and response times go on.
+        endpoints: `Endpoint`s attached to a board, with their weights and limits. before: the members until now; turns and response times go on.
         slow_start: seconds.
         """
         cdef Endpoint endpoint
