@@ -97,6 +97,15 @@ def signature_of(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+def stamp_of(path: Path) -> object:
+    """Time of the last write, size, and identity of the file behind all links; None when there is none, or nobody may look."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_dev, found.st_ino
+
+
 def file_fault(status: os.stat_result, *, ours: bool = True) -> str:
     """
     Return why somebody else could have written a file; "" when only its owner could.

@@ -55,6 +55,11 @@ NO_EFFECT = ("watch",)
 log = logging.getLogger("lbjwt.service")
 
 
+def _described(before: Configuration, after: Configuration) -> tuple[list[str], str]:
+    """What changes, in sentences, and the fingerprint of the new configuration. Takes milliseconds: not for an event loop."""
+    return [str(change) for change in changes(before, after) if change.path != NO_EFFECT], after.fingerprint
+
+
 class LoadBalancer:
     """
     A load balancer inside the running event loop, uvloop or asyncio's own.
@@ -249,7 +254,7 @@ class LoadBalancer:
 
         Returns:
             A sentence for each change, such as `routes: orders added`, and one that names the keys that need a restart. `watch` has no effect
-            here, and a change of it is not told.
+            here, and a change of it is not told. With a board, whoever made the rows tells the changes, and only the latter is returned.
 
         Raises:
             LbjwtError: As `start`, or it does not serve; the old configuration stays in force.
@@ -274,7 +279,7 @@ class LoadBalancer:
     ) -> list[str]:
         self._check_serves()
         configuration, kept = until_restart(self.configuration, configuration)
-        told = [str(change) for change in changes(self.configuration, configuration) if change.path != NO_EFFECT]
+        told, fingerprint = await in_thread(_described, self.configuration, configuration) if self._whole else ([], "")
         generation = self.board.generation(self.board.slot) + 1
         if self._all_rows is not None:
             assert self._discovered is not None
@@ -305,7 +310,7 @@ class LoadBalancer:
             raise
         if self._whole:
             self.board.set_generation(generation)
-            self.board.configuration_hash = configuration.fingerprint
+            self.board.configuration_hash = fingerprint
         try:
             await runtime.listeners.accept()
         except OSError as error:

@@ -57,37 +57,46 @@ def new_authorizer(
         raise ConfigurationError(f"{key}.authorize.secret_file: {error}") from None
     original = OriginalRequest(
         _DESCRIPTIONS[section.described_by],
-        network_trust(section.trusted_peers),
+        _is_unix if listener.address.is_unix else network_trust(section.trusted_peers),
         secret_header=section.secret_header,
         secrets=secrets,
     )
-    identity = [pair.header for pair in configuration.claim_to_headers]
-    if any(route.report_only for route in configuration.routes or ()):
-        identity.append(WOULD_REFUSE)
-    allowing = Allowing(identity, removed_headers(configuration))
     return Authorizer(
         original,
-        allow=allowing,
+        allow=new_allowing(configuration),
         adapt=profile.adapted,
         redirects=profile.redirects,
         check=check_settings(configuration, section) if profile.original == "check" else None,
     )
 
 
+def _is_unix(peer: str) -> bool:
+    """Who could connect to a Unix socket has its permission."""
+    return peer == "unix"
+
+
+def new_allowing(configuration: Configuration) -> Allowing:
+    """What makes the answer *allowed* of every listener that is asked."""
+    identity = [pair.header for pair in configuration.claim_to_headers]
+    if any(route.report_only for route in configuration.routes or ()):
+        identity.append(WOULD_REFUSE)
+    return Allowing(identity, removed_headers(configuration))
+
+
 def check_settings(configuration: Configuration, section: Authorize) -> CheckSettings:
     """What Envoy gets by gRPC beside headers."""
-    places = [issuer.token_places(configuration.forward_token) for issuer in configuration.issuers.values()]
+    locations = [issuer.token_locations(configuration.forward_token) for issuer in configuration.issuers.values()]
     return CheckSettings(
         claims=section.dynamic_metadata,
-        parameters=dict.fromkeys(name for _, _, params, _ in places for name, forward in params if not forward),
-        cookies=any(not forward for _, cookies, _, _ in places for _, forward in cookies),
+        parameters=dict.fromkeys(name for one in locations for name, forward in one.params if not forward),
+        cookies=any(not forward for one in locations for _, forward in one.cookies),
     )
 
 
 def removed_headers(configuration: Configuration) -> list[str]:
     """Headers that hold a token and that are not passed on."""
-    places = [issuer.token_places(configuration.forward_token)[0] for issuer in configuration.issuers.values()]
-    return list(dict.fromkeys(name for headers in places for name, _, forward in headers if not forward))
+    locations = [issuer.token_locations(configuration.forward_token) for issuer in configuration.issuers.values()]
+    return list(dict.fromkeys(name for one in locations for name, _, forward in one.headers if not forward))
 
 
 def read_secrets(path: Path, read: ReadFile = read_content) -> tuple[bytes, ...]:

@@ -26,7 +26,8 @@ from lbjwt.http2._session import Limits as Http2Limits
 from lbjwt.net.adopt import accept_waiting
 from lbjwt.net.certificate import Certificate
 from lbjwt.net.descriptors import available
-from lbjwt.net.sockets import backlog, bind, close, stop_listening
+from lbjwt.net.sockets import backlog, bind, bind_path, close, stop_listening
+from lbjwt.net.unix_socket import remove_paths, set_modes
 from lbjwt.observe._board import Board
 from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._authorizer import Authorizer
@@ -69,6 +70,11 @@ class ListenerPlan:
     bound: list[socket.socket] = field(default_factory=list)
     """Not given: bound here."""
 
+    def give_up(self) -> None:
+        """Close what was bound here."""
+        remove_paths(self.bound)
+        close(self.bound)
+
 
 class Listeners:
     """
@@ -91,12 +97,13 @@ class Listeners:
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of every socket it accepts on."""
+        """Host and port of every socket it accepts on, except Unix sockets."""
         return [
             sock.getsockname()[:2]
             for listener in self._by_name.values()
             for server in listener.servers
             for sock in server.sockets
+            if sock.family != socket.AF_UNIX
         ]
 
     @property
@@ -136,10 +143,10 @@ class Listeners:
                     else:
                         plan.sockets[name] = list(sockets[at])
                 elif name not in self._by_name:
-                    plan.sockets[name] = bind(listener.address, key=f"listeners[{at}].address")[0]
+                    plan.sockets[name] = _bound(listener, f"listeners[{at}].address")
                     plan.bound += plan.sockets[name]
         except BaseException:
-            close(plan.bound)
+            plan.give_up()
             raise
         return plan
 
@@ -169,6 +176,7 @@ class Listeners:
                 self._leave(listener.settings)
                 listener.settings = ListenerSettings(policy)
             self._by_name[name] = listener
+            set_modes(listener.sockets, section.path_mode)
             settings = listener.settings
             settings.policy = policy
             settings.authorizer = plan.authorizers[name]
@@ -195,7 +203,8 @@ class Listeners:
         for sock in listener.sockets:
             accept_waiting(loop, sock, lambda: self._client(listener))
         _end(listener)
-        stop_listening(listener.sockets)
+        remove_paths(listener.sockets)
+        stop_listening(sock for sock in listener.sockets if sock.family != socket.AF_UNIX)  # which other workers share
         close(listener.sockets)
         self._leave(listener.settings)
 
@@ -273,8 +282,14 @@ class Listeners:
         self._pause()
         self._renewals.stop()
         for listener in self._by_name.values():
+            remove_paths(listener.sockets)
             close(listener.sockets)
         self._by_name = {}
+
+
+def _bound(listener: Listener, key: str) -> list[socket.socket]:
+    path = listener.address.path
+    return bind(listener.address, key=key)[0] if path is None else [bind_path(path, listener.path_mode, key=key)]
 
 
 def _kind(authorizer: Authorizer | None) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lbjwt.assembly.cluster import Clusters, forwarding_trust
+from lbjwt.assembly.decryption_files import DecryptionFiles
 from lbjwt.assembly.descriptors import Shares, shares
 from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
 from lbjwt.assembly.kept_files import Contents, FilesReadOnce, KeptFiles, names_of
@@ -25,7 +26,6 @@ from lbjwt.assembly.sources import wait_for_keys
 from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.keys.source import LocalKeys
 from lbjwt.keys.worker import ControlLink, WorkerKeys
-from lbjwt.net.sockets import close
 from lbjwt.net.threads import in_thread
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.proxy._context import ProxyContext
@@ -110,6 +110,7 @@ class Runtime:
             self._kept.of,
         )
         self._connector: Connector | None = None
+        self._decryption = DecryptionFiles((), verifier.use_decryption)
 
     async def plan(
         self, configuration: Configuration, rows: RowNumbers, sockets: Sequence[Sequence[socket.socket]] | None = None
@@ -166,13 +167,13 @@ class Runtime:
                 read.contents,
             )
         except BaseException:
-            close(listeners.bound)
+            listeners.give_up()
             self._close_unused(access_log)
             raise
 
     def give_up(self, plan: Plan) -> None:
         """Close what was opened for a plan that will not be in force."""
-        close(plan.listeners.bound)
+        plan.listeners.give_up()
         self._close_unused(plan.access_log)
 
     def _log_of(self, configuration: Configuration) -> AccessLog | None:
@@ -195,6 +196,8 @@ class Runtime:
         """Put a plan into force. `Listeners.accept` then opens the listeners that are new."""
         without_keys = {index: None for index, source in plan.sources.items() if source.ring is None}
         self._verifier.reload(plan.trusted, keys=without_keys)
+        self._decryption.stop()
+        self._decryption = DecryptionFiles(plan.instances, self._verifier.use_decryption, logs=self._board.slot == 0)
         self._board.keep_issuers(plan.rows.issuers.values())
         self._kept.forget()
         self._read_once = plan.read_once
@@ -261,7 +264,10 @@ class Runtime:
             cluster.follow_states()
 
     def sweep(self) -> None:
-        """End streams whose token has expired; forget clusters that left, and take or refuse new clients by the descriptors that are left."""
+        """
+        End streams whose token has expired; forget clusters that left, take or refuse new clients by the descriptors that are left, and read keys for
+        decryption that were replaced.
+        """
         assert self.context is not None
         self.follow_endpoint_states()  # a notification may be lost
         self.context.sweep()
@@ -269,6 +275,7 @@ class Runtime:
         if self._clusters.forget():
             self.context.clusters = self._clusters.all
         self.listeners.mind_descriptors()
+        self._decryption.look()
         if self.access_log is not None:
             self.access_log.flush()
 
@@ -289,6 +296,7 @@ class Runtime:
 
     async def close(self) -> None:
         """End every connection."""
+        self._decryption.stop()
         self._clusters.close()
         if self._connector is not None:
             await self._connector.close()

@@ -213,12 +213,8 @@ def stored_keys(directory: Path, instance: IssuerInstance) -> Path:
 
 
 def wait_for_keys(instances: Sequence[IssuerInstance]) -> float:
-    """Seconds a request waits at most for keys that a fetch may bring: that long a fetch can last, and twice as long with discovery."""
-    issuers = [one.issuer for one in instances]
-    fetches = [issuer.remote_jwks.timeout for issuer in issuers if issuer.remote_jwks is not None]
-    fetches += [2 * issuer.discovery.timeout for issuer in issuers if issuer.discovery is not None]
-    fetches += [2 * issuer.remote_keys.timeout for issuer in issuers if issuer.remote_keys is not None]
-    return max(fetches, default=0.0)
+    """Seconds a request waits at most for keys that an attempt to fetch them may bring."""
+    return max((one.issuer.fetch.longest_attempt for one in instances if one.issuer.fetch is not None), default=0.0)
 
 
 def key_lifecycle(remote: KeyFetch) -> KeyLifecycle:

@@ -24,10 +24,10 @@ from lbjwt.config.fields import (
     EndpointAddress,
     File,
     Label,
-    ListenAddress,
     Network,
     OrFalse,
     Percent,
+    PortAddress,
     Realm,
     Seconds,
     Workers,
@@ -249,7 +249,12 @@ class FailLimit(Section):
 class Admin(Section):
     """The admin API: `/livez`, `/readyz`, `/metrics`, `/status`, `/clusters`, `/reload`, and `/revocations` with `revocation`. It has no password."""
 
-    address: ListenAddress = Field(description="`HOST:PORT`; keep it on loopback or a management network.")
+    address: PortAddress = Field(description="`HOST:PORT`; keep it on loopback or a management network.")
+    remote_access: Literal["full", "metrics"] = Field(
+        default="full",
+        description="What other machines get: everything, or `/livez`, `/readyz` and `/metrics` only. This machine gets everything, by the name "
+        "`localhost` or a loopback address.",
+    )
 
 
 def _forwards_nothing(listeners: Any) -> bool:
@@ -344,7 +349,7 @@ class Configuration(Section):
     @field_validator("listeners")
     @classmethod
     def _distinct_listeners(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
-        if twice := first_repeat(listener.address for listener in listeners if listener.address.port):
+        if twice := first_repeat(one.address for one in listeners if one.address.port or one.address.is_unix):
             raise ValueError(f"two listeners have the address {twice}; remove one")
         return listeners
 

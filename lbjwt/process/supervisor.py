@@ -35,6 +35,7 @@ from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import new_feed, put_inherited
 from lbjwt.assembly.rows import new_board, row_names
 from lbjwt.assembly.state import StateDirectory, StateDirectoryError, state_needed
+from lbjwt.assembly.watch import Watch
 from lbjwt.config.model import Configuration
 from lbjwt.config.reading import FixedSource, Source
 from lbjwt.net.descriptors import raise_limit
@@ -55,7 +56,6 @@ from lbjwt.process.slots import Slot, Slots, Worker
 from lbjwt.process.stopping import Stopping
 from lbjwt.process.succession import Succession
 from lbjwt.process.wakeups import Wakeups
-from lbjwt.process.watch import Watch
 from lbjwt.upstream.stored_settings import StoredSettings
 
 NAMES_WAIT: Final = 3 * FIRST_ANSWERS

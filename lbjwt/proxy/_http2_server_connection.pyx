@@ -198,9 +198,7 @@ cdef class Http2Server(Http2Streams):
     cdef void _lose(self):
         self.gone = True
         self.deadline = 0.0
-        self.context.watched.discard(self)
-        self.context.clients -= 1
-        self.context.board.mine.connections -= 1
+        self.context.client_closed(self)
         self._lose_streams(ErrorReason.CLIENT_CLOSED)
         self.last_grant = None
         self.session.release()
