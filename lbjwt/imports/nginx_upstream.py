@@ -108,11 +108,11 @@ class Upstreams:
         if group.first("least_conn") is not None:
             return "least_requests"
         if (least := group.first("least_time")) is not None:
-            self._findings.approximated(
-                least.place,
-                "least_time; lbjwt does not measure latency and takes the endpoint with the fewest requests",
-            )
-            return "least_requests"
+            if least.args[:1] != ("header",):
+                self._findings.approximated(
+                    least.place, "least_time; lbjwt measures the time to the head of a response, as least_time header"
+                )
+            return "least_time"
         if group.first("ip_hash") is not None:
             return {"method": "hash", "hash_on": "client_address"}
         if (random := group.first("random")) is not None:

@@ -192,10 +192,19 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def test_an_embedding_program_drains_too(tmp_path: Path) -> None:
-    """`set_endpoint` and `wait_until_quiet`, over a Unix socket; unknown names raise."""
+    """`set_endpoint` and `wait_until_quiet`, over a Unix socket; unknown names raise. With a state directory, the next start finds it so."""
     path = tmp_path / "app.sock"
+    text = (
+        "listeners: [{address: 127.0.0.1:0}]\n"
+        "admin: {address: 127.0.0.1:0}\n"
+        "state_directory: state\n"
+        "issuers: {main: {issuer: i, audiences: [a], jwks: {keys: [{kty: OKP, crv: Ed25519, kid: '1', "
+        "x: 4etsjoZ7Rwm6Sb_RWUU7YeHlWi-mm91Sxk7OcTMinXQ}]}}}\n"
+        f"clusters: {{main: {{endpoints: [{{address: 'unix:{path}'}}]}}}}\n"
+        "routes: [{name: all, public: true}]\n"
+    )
 
-    async def run(text: str) -> None:
+    async def run(before: bytes) -> None:
         async with LoadBalancer(load_text(text, tmp_path)) as balancer:
             host, port = balancer.addresses[0]
 
@@ -206,7 +215,7 @@ def test_an_embedding_program_drains_too(tmp_path: Path) -> None:
                 writer.close()
                 return answer[9:12]
 
-            assert await ask() == b"200"
+            assert await ask() == before
             state = balancer.set_endpoint("main", f"unix:{path}", state="drained", weight=3)
             assert (state.state, state.weight) == ("drained", 3)
             assert await balancer.wait_until_quiet("main", f"unix:{path}", timeout=10.0)
@@ -217,14 +226,8 @@ def test_an_embedding_program_drains_too(tmp_path: Path) -> None:
                 balancer.set_endpoint("mains", "x:1", state="drained")
             with pytest.raises(ValueError, match="state"):
                 balancer.set_endpoint("main", f"unix:{path}", state="off")
+            assert balancer.set_endpoint("main", f"unix:{path}", state="drained").survives_restart
 
     with Backend(good, path=path):
-        asyncio.run(
-            run(
-                "listeners: [{address: 127.0.0.1:0}]\n"
-                "issuers: {main: {issuer: i, audiences: [a], jwks: {keys: [{kty: OKP, crv: Ed25519, kid: '1', "
-                "x: 4etsjoZ7Rwm6Sb_RWUU7YeHlWi-mm91Sxk7OcTMinXQ}]}}}\n"
-                f"clusters: {{main: {{endpoints: [{{address: 'unix:{path}'}}]}}}}\n"
-                "routes: [{name: all, public: true}]\n"
-            )
-        )
+        asyncio.run(run(b"200"))
+        asyncio.run(run(b"503"))
