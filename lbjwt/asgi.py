@@ -91,8 +91,15 @@ class JWTMiddleware:
             with self._streams.entered(socket):
                 await self.app(scope, socket.receive, socket.send)
         else:
-            async with OpenResponse(send, grant, decision.grace, self._streams) as response:
+            response = OpenResponse(send, grant, decision.grace, self._streams)
+            try:
                 await self.app(scope, receive, response.send)
+            except BaseException as error:
+                if not await response.settle(error):
+                    raise
+            else:
+                if response.is_watched:  # most responses have one part: they cost no further call
+                    await response.settle(None)
 
 
 async def decide_again(protection: Protection, decision: Decision, scope: Scope) -> Decision:

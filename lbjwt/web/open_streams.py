@@ -74,14 +74,28 @@ class OpenSocket:
 
 class OpenResponse:
     """
-    One response, which is looked after from the first part on that is not its last one. Used as a context around the application:
-    what ends it is no error of the application's.
+    One response, which is looked after from the first part on that is not its last one. Made in the task of the application, which calls `send`;
+    `settle` comes when the application has returned or raised: what ends the response is no error of the application's.
 
     Args:
         streams: Those of the middleware.
+
+    Attributes:
+        is_watched: It has had a part that was not its last one, so `settle` has to be called.
     """
 
-    __slots__ = ("_cancelling", "_has_events", "_is_ended", "_is_open", "_send", "_streams", "_task", "grace", "grant")
+    __slots__ = (
+        "_cancelling",
+        "_has_events",
+        "_is_ended",
+        "_is_open",
+        "_send",
+        "_streams",
+        "_task",
+        "grace",
+        "grant",
+        "is_watched",
+    )
 
     def __init__(self, send: Send, grant: Grant, grace: float, streams: OpenStreams) -> None:
         self.grant = grant
@@ -90,7 +104,7 @@ class OpenResponse:
         self._streams = streams
         self._task = _current_task()
         self._cancelling = 0 if self._task is None else self._task.cancelling()
-        self._has_events = self._is_open = self._is_ended = False
+        self._has_events = self._is_open = self._is_ended = self.is_watched = False
 
     async def send(self, message: Message) -> None:
         """What the application calls. OSError once the response was ended."""
@@ -101,7 +115,7 @@ class OpenResponse:
             self._has_events = has_events(message.get("headers", ()))
         elif message.get("more_body"):
             if not self._is_open and self._task is not None:
-                self._is_open = True
+                self._is_open = self.is_watched = True
                 self._streams.add(self)
         elif self._is_open:
             self._close()
@@ -117,17 +131,26 @@ class OpenResponse:
         self._is_open = False
         self._streams.discard(self)
 
-    async def __aenter__(self) -> OpenResponse:
-        return self
+    async def settle(self, error: BaseException | None) -> bool:
+        """
+        Look after it no longer.
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        Args:
+            error: What the application raised; None if it returned.
+
+        Returns:
+            Whether the error is only that of a response that was ended, and is done with.
+
+        Raises:
+            OSError: The response was ended and is not whole.
+        """
         if self._is_open:
             self._close()
         if not self._is_ended or self._task is None:
             return False
         # As in asyncio.timeout: who else cancelled the task wants it to end.
         if self._task.uncancel() > self._cancelling or not (
-            kind is None or issubclass(kind, (asyncio.CancelledError, OSError))
+            error is None or isinstance(error, asyncio.CancelledError | OSError)
         ):
             return False
         if not self._has_events:
