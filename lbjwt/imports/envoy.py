@@ -7,18 +7,19 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from lbjwt.imports.common import host_of
-from lbjwt.imports.draft import Draft, Noted, closed
+from lbjwt.imports.draft import Draft, Noted, closed, shut
 from lbjwt.imports.envoy_cluster import Clusters
 from lbjwt.imports.envoy_filters import SILENT, kind_of, may_refuse
 from lbjwt.imports.envoy_jwt import JwtRules
 from lbjwt.imports.envoy_listener import add_admin, add_listener, chosen, close_for, managers, redirects_only
 from lbjwt.imports.envoy_match import Match, read_match
 from lbjwt.imports.envoy_rbac import RbacRules
-from lbjwt.imports.envoy_values import HARMLESS, config_of, duration
+from lbjwt.imports.envoy_values import HARMLESS, config_of, duration, written
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings
 from lbjwt.imports.literals import stem_of
 from lbjwt.imports.matching import Decision, Request, host_covers, host_rank, is_open
+from lbjwt.imports.path_change import PathChange
 from lbjwt.imports.reading import Value, read_yaml
 
 _RETRY_ON: Final[dict[str, list[Any]]] = {
@@ -109,6 +110,7 @@ class _Routing:
         self._clusters = clusters
         self._filters: list[tuple[str, Callable[[Request, Decision, list[Value]], Decision]]] = []
         self._matches: list[Match] = []
+        self._tokens = False  # the filter for tokens is there
         named = manager.members("http_filters")
         self._kinds = {one.text("name"): kind_of(one.text("name"), config_of(one)) for one in named}
 
@@ -159,7 +161,7 @@ class _Routing:
                 break  # closed already
             decision = apply(request, decision, rule.settings)
         if rule.shut:
-            decision = _shut(decision, f"{rule.shut} was left out")
+            decision = shut(decision, 403, f"{rule.shut} was left out")
         if not self._tokens and "public" not in decision and "rules" not in decision:
             decision["public"] = True
         return decision
@@ -195,11 +197,11 @@ class _Routing:
                 for level in levels
                 if level is not None and (one := level.get("typed_per_filter_config")) is not None
             ]
-            shut = self._own_filters(settings) or self._of_clusters(route)
-            host.rules.append(_Rule(match, settings, self._target(route), shut, uncertain))
+            why = self._own_filters(settings) or self._of_clusters(route)
+            host.rules.append(_Rule(match, settings, self._target(route, match), why, uncertain))
         return host
 
-    def _target(self, route: Value) -> Decision:
+    def _target(self, route: Value, match: Match) -> Decision:
         """Where a route sends a request."""
         action = route.get("route")
         if action is None:
@@ -217,19 +219,35 @@ class _Routing:
             return closed(404, "its cluster depended on a header")
         if policy := next(iter(action.members("hash_policy")), None):
             self._clusters.hash_on(target["cluster"], policy)
-        for key, what in (
-            ("prefix_rewrite", "the path is rewritten"),
-            ("regex_rewrite", "the path is rewritten"),
-            ("host_rewrite_literal", "the host is rewritten"),
-        ):
-            if (value := action.get(key)) is not None and not (
-                key == "prefix_rewrite" and value.data == route.text("match", "prefix")
-            ):
+        if (value := action.get("host_rewrite_literal")) is not None:
+            self._findings.left_out(
+                value.place, "host_rewrite_literal; backends of lbjwt get the host that the client sent"
+            )
+        for key in ("prefix_rewrite", "regex_rewrite"):
+            if (value := action.get(key)) is None or value.data == route.text("match", "prefix"):
+                continue
+            change = self._change(key, value, route, match)
+            if change is not None and all(change.rewrite_of(path) is not None for path in match.paths):
+                target["rewrite"] = change
+            else:
+                value.skip()
                 self._findings.left_out(
-                    value.place, f"{key}: {what} there; backends of lbjwt get the request as the client sent it"
+                    value.place,
+                    f"{key}, which rewrite of a route cannot do: it replaces the whole path, or whole segments",
                 )
         self._retries(action, target)
         return target
+
+    @staticmethod
+    def _change(key: str, value: Value, route: Value, match: Match) -> PathChange | None:
+        """What backends get in place of the client's path; None where no route of lbjwt can do the same."""
+        if key == "regex_rewrite":
+            value.get("pattern", "google_re2")
+            return PathChange.of_pattern(value.text("pattern", "regex"), value.text("substitution"), all_of_it=False)
+        if all(how == "exact" for _, how in match.meant):
+            return PathChange.of_path(match.paths[0].text, str(value.data))
+        start = route.text("match", "prefix") or route.text("match", "path_separated_prefix")
+        return PathChange.of_prefix(start, str(value.data)) if start else None
 
     def _answer(self, route: Value) -> Decision:
         answer, redirect = route.get("direct_response"), route.get("redirect")
@@ -258,22 +276,14 @@ class _Routing:
             retry["on"] = list(dict.fromkeys(causes)) or ["connect_failure"]
             each = duration(policy.get("per_try_timeout"))
             if each:
-                retry["try_timeout"] = f"{round(each * 1000)}ms" if each < 1 else f"{each:g}s"
+                retry["try_timeout"] = written(each)
                 if timeout and timeout > each:
-                    target["timeout"] = f"{timeout:g}s" if timeout == int(timeout) else f"{round(timeout * 1000)}ms"
+                    target["timeout"] = written(timeout)
                 timeout = None
         if timeout is not None and timeout != 15:
-            retry["try_timeout"] = (
-                Noted("1h", "no limit there")
-                if timeout == 0
-                else f"{round(timeout * 1000)}ms"
-                if timeout != int(timeout)
-                else f"{int(timeout)}s"
-            )
+            retry["try_timeout"] = Noted("1h", "no limit there") if timeout == 0 else written(timeout)
         if retry:
             target["retry"] = retry
-
-    _tokens = False
 
     def _read_filters(self) -> None:
         payloads: dict[str, list[str]] = {}
@@ -339,9 +349,4 @@ class _Routing:
 
 
 def _shut_for(remark: str, request: Request, decision: Decision, settings: list[Value]) -> Decision:
-    return _shut(decision, remark)
-
-
-def _shut(decision: Decision, remark: str) -> Decision:
-    cluster = {"cluster": decision["cluster"]} if "cluster" in decision else {}
-    return cluster | closed(403, remark)
+    return shut(decision, 403, remark)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lbjwt.imports.common import any_audience, any_issuer, identity_header
-from lbjwt.imports.draft import Draft, Noted, closed
+from lbjwt.imports.common import accept_audiences, any_audience, any_issuer, claim_path, identity_header
+from lbjwt.imports.draft import Draft, Noted, shut
 from lbjwt.imports.envoy_cluster import Clusters
 from lbjwt.imports.envoy_filters import kind_of
 from lbjwt.imports.envoy_match import Match, read_match
@@ -110,10 +110,7 @@ class JwtRules:
         if need is None or need.nothing:
             return {**decision, "public": True}
         if need.impossible:
-            return {
-                **({"cluster": decision["cluster"]} if "cluster" in decision else {}),
-                **closed(401, need.impossible),
-            }
+            return shut(decision, 401, need.impossible)
         made = dict(decision)
         if need.labels and (need.every or {*need.labels} != {*self._draft.issuers}):
             made["require"] = (
@@ -284,11 +281,7 @@ class JwtRules:
                 value.place,
                 f"the keys of {name}: {first.label} is the same issuer and has other keys; put the keys of both into one JWK Set",
             )
-        if audiences and "audiences" in issuer:
-            issuer["audiences"] = list(dict.fromkeys([*issuer["audiences"], *audiences]))
-        elif not audiences and "audiences" in issuer:
-            del issuer["audiences"]
-            issuer |= any_audience(self._findings, value.place)
+        accept_audiences(issuer, audiences, self._findings, value.place)
         for key, places in locations_of(value, self._findings).items():
             issuer[key] = [*issuer.get(key, []), *[one for one in places if one not in issuer.get(key, [])]]
         self._findings.approximated(
@@ -318,7 +311,7 @@ class JwtRules:
                 self._findings,
                 one.place,
                 one.text("header_name"),
-                {"claim": claim[0] if len(claim) == 1 else claim, "_of": label},
+                {"claim": claim_path(claim), "_of": label},
             )
         if header := value.text("forward_payload_header"):
             if (pad := value.get("pad_forward_payload_header")) is not None and pad.data:

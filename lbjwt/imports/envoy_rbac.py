@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lbjwt.imports.draft import closed, plain
-from lbjwt.imports.envoy_match import Match, add_header, beginning
+from lbjwt.imports.common import claim_path
+from lbjwt.imports.draft import plain, shut
+from lbjwt.imports.envoy_match import Match, add_header
 from lbjwt.imports.findings import Findings
-from lbjwt.imports.literals import paths_of
+from lbjwt.imports.literals import beginning, paths_of
 from lbjwt.imports.matching import Decision, Path, Request
 from lbjwt.imports.reading import Value
 
@@ -78,7 +79,7 @@ class RbacRules:
         if who is True:
             return decision
         if who is False or decision.get("public"):
-            return _shut(decision, "no policy of the RBAC filter lets these requests pass")
+            return shut(decision, 403, "no policy of the RBAC filter lets these requests pass")
         made = {key: value for key, value in decision.items() if key not in ("allow_missing", "report_only")}
         return {**made, "rules": [*plain(made.get("rules", [])), *(who["all"] if set(who) == {"all"} else [who])]}
 
@@ -87,7 +88,7 @@ class RbacRules:
         if who is False:
             return decision
         if who is True:
-            return _shut(decision, "a policy of the RBAC filter denies these requests")
+            return shut(decision, 403, "a policy of the RBAC filter denies these requests")
         if decision.get("public"):
             return decision  # no claims, so the policy does not apply
         if "report_only" in decision:
@@ -147,7 +148,7 @@ class RbacRules:
         issuers = self._payloads.get(payload)
         if issuers is None:
             raise _Unknown(f"claims under {payload}, where no provider writes them")
-        rule = self._comparison(path[0] if len(path) == 1 else path, metadata.get("value"))
+        rule = self._comparison(claim_path(path), metadata.get("value"))
         inverted = metadata.text("invert") == "true"
         if inverted and _has_word(rule):
             raise _Unknown("a part of a text that must not be there")
@@ -214,7 +215,3 @@ def _not(rule: Rule) -> Rule:
     if "all" in rule:
         return {"any": [_not(one) for one in rule["all"]]}
     return dict(rule["not"])
-
-
-def _shut(decision: Decision, remark: str) -> Decision:
-    return {**({"cluster": decision["cluster"]} if "cluster" in decision else {}), **closed(403, remark)}

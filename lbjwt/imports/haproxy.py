@@ -9,7 +9,7 @@ from typing import Final
 
 from lbjwt.errors import ConfigurationError
 from lbjwt.imports.common import host_of, usable_path
-from lbjwt.imports.draft import Draft, closed
+from lbjwt.imports.draft import Draft, shut
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.haproxy_backend import Backends
@@ -39,6 +39,7 @@ from lbjwt.imports.haproxy_token import (
 )
 from lbjwt.imports.literals import matches, paths_of
 from lbjwt.imports.matching import METHODS, UNKNOWN, Decision, Path, Request
+from lbjwt.imports.path_change import PathChange
 from lbjwt.imports.words import Words
 from lbjwt.routing.table import check_path
 
@@ -89,6 +90,9 @@ class _Reader:
         self._backends = Backends(sections, draft, findings)
         self._issuers = Issuers(directory, draft, findings)
         self._changed = False
+        self._change: PathChange | None = None
+        self._not_taken: set[Place] = set()
+        """Of lines that change a path, and of which the result lacks something."""
         self._hosts: set[str] = set()
         self._places: set[Path] = set()
         self._methods: set[str] = set()
@@ -137,7 +141,7 @@ class _Reader:
         edge = Edge(chosen, self._draft, self._findings)
         edge.listeners()
         for each in [scene, *scenes.values()]:
-            edge.headers(each.section, each.variables)
+            edge.headers(each.section, each.variables, self._not_taken)
         edge.settings()
 
     def _scene(self, section: Section, before: _Scene | None = None) -> _Scene:
@@ -166,6 +170,8 @@ class _Reader:
         for line in scene.section.lines:
             if line.words[0] not in ("http-request", "use_backend", "acl", "redirect"):
                 continue
+            if line.words[1] in PATH_CHANGES:
+                self._distinguish_change(line)
             _, _, words = split_condition(line.words)
             for group in read_condition(words, scene.acls, line.place) if words else []:
                 for atom in group:
@@ -193,6 +199,13 @@ class _Reader:
                         )
                     if how == "beginning" and path.text != "/":
                         self._beginnings[path.text] = test.place
+
+    def _distinguish_change(self, line: Line) -> None:
+        change = change_of(line, UNKNOWN)
+        if change is not None and change.start and usable_path(change.start, self._findings, line.place):
+            self._places.add(Path(change.start, change.whole))
+            if change.within:
+                self._beginnings[change.start] = line.place
 
     @staticmethod
     def _is_host(test: Test) -> bool:
@@ -228,7 +241,7 @@ class _Reader:
 
     def _decide(self, request: Request, scene: _Scene, scenes: dict[str, _Scene]) -> Decision | None:
         needs: list[Formula] = []
-        self._changed = False
+        self._forget_change()
         refused = self._rules(scene, request, needs)
         name = self._backend(scene, request, needs) if refused is None else None
         if name is None and refused is None:
@@ -237,8 +250,13 @@ class _Reader:
         if refused is None and name in scenes:
             refused = self._rules(scenes[name], request, needs)
         if refused is not None:
-            return {**cluster, **closed(refused[0], refused[1])}
-        return self._issuers.apply({**cluster}, needs, scene.section.place)
+            return shut(cluster, *refused)
+        decision: Decision = {**cluster, **({} if self._change is None else {"rewrite": self._change})}
+        return self._issuers.apply(decision, needs, scene.section.place)
+
+    def _forget_change(self) -> None:
+        """Another request: its path is as the client sent it."""
+        self._changed, self._change = False, None
 
     def _rules(self, scene: _Scene, request: Request, needs: list[Formula]) -> tuple[int, str] | None:
         """Run the rules of a section. What must hold is added to `needs`; a status and a reason when the request is refused whatever its token is."""
@@ -264,7 +282,7 @@ class _Reader:
             if holds is False:
                 continue
             if action in PATH_CHANGES:
-                self._changed = True
+                self._change_path(line, request, holds)
                 continue
             if action == "redirect":
                 self._findings.left_out(line.place, f"{line}; lbjwt sends no redirects")
@@ -296,6 +314,16 @@ class _Reader:
                 return 403, "a condition of HAProxy was left out"
             needs.append(negation(holds))
         return None
+
+    def _change_path(self, line: Line, request: Request, holds: Formula) -> None:
+        change = change_of(line, request.path)
+        if change is None or holds is not True or self._changed:
+            self._not_taken.add(line.place)
+        elif change.applies(request.path):
+            self._change = change
+        else:
+            return
+        self._changed = True
 
     def _backend(self, scene: _Scene, request: Request, needs: list[Formula]) -> str | None:
         """The backend of a request. If a token may lead to another one, what keeps it from there is added to `needs`."""
@@ -372,6 +400,25 @@ class _Reader:
             request.host == one or (ends and request.host.endswith(f".{one.lstrip('.')}"))
             for one in (pattern.lower().partition(":")[0] for pattern in test.patterns)
         )
+
+
+_OF_PATH: Final = re.compile(r"""%\[path,regsub\((['"]?)(?P<pattern>.*?)\1,\s*(['"]?)(?P<new>.*?)\3(?:,g?)?\)\]""")
+
+
+def change_of(line: Line, path: str) -> PathChange | None:
+    """What a line that changes paths makes of one; None if no `rewrite` can do the same."""
+    rule, _, _ = split_condition(line.words)
+    action, first, second = rule[1], rule[2], rule[3]
+    if action in ("replace-path", "replace-pathq"):
+        change = PathChange.of_pattern(first, second, all_of_it=True)
+        return None if change is not None and change.whole and action == "replace-pathq" else change
+    if action != "set-path":
+        return None
+    if first.endswith("%[path]"):
+        return PathChange.of_prefix("/", f"{first.removesuffix('%[path]')}/")
+    if (match := _OF_PATH.fullmatch(first)) is not None:
+        return PathChange.of_pattern(match["pattern"], match["new"], all_of_it=False)
+    return None if "%" in first or UNKNOWN in path else PathChange.of_path(path, first)
 
 
 def _is_end(test: Test) -> bool:

@@ -1,11 +1,12 @@
 """The edge of an HAProxy frontend: its addresses, the headers that it sets, its time limits."""
 
 import re
+from collections.abc import Collection
 from typing import Any, Final
 
-from lbjwt.imports.common import identity_header, seconds
+from lbjwt.imports.common import claim_path, identity_header, seconds
 from lbjwt.imports.draft import Draft, Noted
-from lbjwt.imports.findings import Findings
+from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.haproxy_backend import milliseconds
 from lbjwt.imports.haproxy_file import Line, Section, pairs, split_condition
 from lbjwt.imports.haproxy_token import Variables, expand, token_place
@@ -93,7 +94,11 @@ class Edge:
             )
         return made
 
-    def headers(self, section: Section, variables: Variables) -> None:
+    def headers(self, section: Section, variables: Variables, not_taken: Collection[Place]) -> None:
+        """
+        Args:
+            not_taken: Places of changes of the path that are not in the routes as they stand.
+        """
         for line in section.all("http-request"):
             action = line.words[1] if len(line.words) > 1 else ""
             rule, _, _ = split_condition(line.words)
@@ -101,10 +106,11 @@ class Edge:
                 self._header(variables, line, rule[2], " ".join(rule[3:]))
             elif action == "del-header" and len(rule) > 2:
                 self._deleted(line, rule[2])
-            elif action in PATH_CHANGES or action == "set-method":
-                self._findings.left_out(
-                    line.place, f"{line}; backends of lbjwt get the request line as the client sent it"
-                )
+            elif action in PATH_CHANGES:
+                if line.place in not_taken:
+                    self._findings.left_out(line.place, f"{line}; write rewrite in the routes whose path it changes")
+            elif action == "set-method":
+                self._findings.left_out(line.place, f"{line}; backends of lbjwt get the method of the client")
             elif action not in _SILENT_ACTIONS and not action.startswith(
                 ("set-var", "deny", "reject", "tarpit", "silent-drop", "return", "auth", "allow", "redirect")
             ):
@@ -129,9 +135,7 @@ class Edge:
             query = steps[place[1]][1].split(",")[0].strip().strip("\"'")
             claim = re.findall(r"[A-Za-z0-9_-]+", query) if re.fullmatch(r"\$(?:\.[A-Za-z0-9_-]+)+", query) else None
             if claim is not None:
-                identity_header(
-                    self._draft, self._findings, line.place, name, {"claim": claim[0] if len(claim) == 1 else claim}
-                )
+                identity_header(self._draft, self._findings, line.place, name, {"claim": claim_path(claim)})
                 if any(route.get("public") for route in self._draft.routes):
                     self._findings.unsafe(
                         line.place,

@@ -111,8 +111,8 @@ def _words(line: str) -> list[str] | None:
     words: list[str] = []
     word, within, begun, escaped = "", "", False, False
     for character in line:
-        if escaped:
-            word, escaped = word + character, False
+        if escaped:  # of any other character the backslash stays, as in an expression
+            word, escaped = word + (character if character in " \\#\"'" else f"\\{character}"), False
         elif character == "\\" and within != "'":
             escaped = begun = True
         elif within:

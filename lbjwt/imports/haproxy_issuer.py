@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from lbjwt.imports.common import any_audience, any_issuer, missing_keys, optional_expiration
-from lbjwt.imports.draft import Draft, Noted, closed
+from lbjwt.imports.common import any_audience, any_issuer, issuer_hint, missing_keys, optional_expiration
+from lbjwt.imports.draft import Draft, Noted, shut
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.haproxy_token import Fact, Formula
 from lbjwt.imports.matching import Decision
@@ -55,7 +55,7 @@ class Issuers:
                 raise _Unsayable("alternatives with different claims")
         except _Unsayable as unsayable:
             self._findings.left_out(place, f"{unsayable}; its routes are closed until you decide")
-            return {**decision, **closed(401, f"{unsayable}: left out")}
+            return shut(decision, 401, f"{unsayable}: left out")
         labels = [label for one in asked for label in self._labels(one)]
         made = {**decision, "require": {"issuer": labels[0]} if len(labels) == 1 else {"any_of": labels}}
         if optional:
@@ -137,9 +137,7 @@ class Issuers:
         made |= _location(asked.signed.token)
         if not asked.names:
             return [self._added("main", made, place)]
-        return [
-            self._added(name.split("://")[-1].split("/")[0], {"issuer": name, **made}, place) for name in asked.names
-        ]
+        return [self._added(issuer_hint(name), {"issuer": name, **made}, place) for name in asked.names]
 
     def _added(self, hint: str, made: dict[str, Any], place: Place) -> str:
         """Add an issuer; one that is there, but for its audiences, gets these too."""

@@ -4,15 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Final
 
 from lbjwt.config.load import examine_text
+from lbjwt.imports import KINDS
 from lbjwt.imports.draft import Draft
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Finding, Findings, Place
 from lbjwt.imports.writer import write
-
-KINDS: Final = {"nginx": "NGINX", "envoy": "Envoy", "haproxy": "HAProxy", "alb": "AWS Application Load Balancer"}
 
 Reader = Callable[[Path, Draft, Findings], None]
 

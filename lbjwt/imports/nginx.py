@@ -4,17 +4,18 @@ import re
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from lbjwt.imports.common import identity_header, seconds, usable_path, usable_stem
-from lbjwt.imports.draft import Draft, closed
+from lbjwt.imports.common import claim_path, identity_header, seconds, usable_path, usable_stem
+from lbjwt.imports.draft import Draft, closed, shut
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
-from lbjwt.imports.literals import paths_of, stem_of
+from lbjwt.imports.literals import beginning, paths_of, stem_of
 from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, host_rank, is_open
 from lbjwt.imports.nginx_file import Directive, Levels, bytes_of, inherited, read_file, seconds_of, setting
 from lbjwt.imports.nginx_guards import is_guarded, names_in, restriction
 from lbjwt.imports.nginx_jwt import Tokens
 from lbjwt.imports.nginx_server import Location, Server, read_server, serving
 from lbjwt.imports.nginx_upstream import Upstreams
+from lbjwt.imports.path_change import PathChange
 from lbjwt.units import format_size
 
 _KNOWN: Final = {
@@ -26,7 +27,7 @@ _KNOWN: Final = {
     "proxy_connect_timeout", "proxy_read_timeout", "proxy_send_timeout", "grpc_read_timeout", "proxy_next_upstream",
     "proxy_next_upstream_tries", "proxy_next_upstream_timeout", "client_max_body_size", "limit_except", "allow", "deny", "auth_basic",
     "auth_basic_user_file", "auth_request", "auth_request_set", "satisfy", "if", "error_page", "root", "index", "try_files", "alias",
-    "ssl_verify_client", "ssl_client_certificate", "keepalive_timeout", "access_log", "http2", "grpc_ssl_verify",
+    "ssl_verify_client", "ssl_client_certificate", "keepalive_timeout", "access_log", "http2", "grpc_ssl_verify", "rewrite",
 }  # fmt: skip
 """Directives that are read below, or that matter only beside one that is."""
 
@@ -150,25 +151,19 @@ class _Reader:
     def _decision(self, location: Location, request: Request) -> Decision:
         decision = dict(location.target)
         if location.methods and request.method not in location.methods:
-            return {
-                **({"cluster": decision["cluster"]} if "cluster" in decision else {}),
-                **closed(403, "limit_except denies other methods"),
-            }
+            return shut(decision, 403, "limit_except denies other methods")
         if "rules" in decision:
             return decision
         if location.need is None:
             return {**decision, "public": True}
         if location.need.impossible:
-            return {
-                **({"cluster": decision["cluster"]} if "cluster" in decision else {}),
-                **closed(401, location.need.impossible),
-            }
+            return shut(decision, 401, location.need.impossible)
         return self._tokens.apply(location.need, decision)
 
     def _locations(self, levels: Levels, server: Server) -> None:
         whole = levels[-1].name == "server"
         for rewrite in levels[-1].all("rewrite") if whole else ():
-            self._findings.left_out(rewrite.place, f"{rewrite}; backends of lbjwt get the path as the client sent it")
+            self._findings.left_out(rewrite.place, f"{rewrite}; write rewrite in the routes whose path it changes")
         if whole and levels[-1].first("return") is not None:
             self._rest(levels, server)  # before nginx looks for a location
             return
@@ -184,7 +179,7 @@ class _Reader:
             self._unknown([block])
             meant = self._meant(kind, text, inner)
             if meant:
-                target = self._target(inner, text)
+                target = self._target(inner, text, meant)
                 need = self._tokens.need(inner, server.block)
                 guess = self._guesses.get(block.place)
                 kind = "~" if kind.startswith("~") or guess is not None else kind
@@ -216,7 +211,7 @@ class _Reader:
                 "",
                 "/",
                 [(Path("/"), "tree")],
-                self._target(levels, "/"),
+                self._target(levels, "/", [(Path("/"), "tree")]),
                 self._tokens.need(levels, server.block),
             )
         )
@@ -232,7 +227,7 @@ class _Reader:
             return self._stem(levels, f"location {text}", Path(usable_stem(text)), False)
         if kind == "=":
             return [(Path(text, True), "exact")]
-        return [(Path(text.rstrip("/") or "/"), "below" if text.endswith("/") and text != "/" else "beginning")]
+        return beginning(text)
 
     def _stem(self, levels: Levels, what: str, stem: Path, certain: bool) -> list[tuple[Path, str]]:
         """What a location means that no route can mean: nothing, or everything below a path if nginx refuses requests there."""
@@ -246,7 +241,7 @@ class _Reader:
         self._findings.left_out(block.place, f"{what}; until then, everything below {stem.text} is treated as it is")
         return [(stem, "tree")]
 
-    def _target(self, levels: Levels, text: str) -> Decision:
+    def _target(self, levels: Levels, text: str, meant: list[tuple[Path, str]]) -> Decision:
         """Where the requests of a location go, whatever their token."""
         block = levels[-1]
         reason = restriction(levels, self._findings)
@@ -257,14 +252,33 @@ class _Reader:
         if found is None:
             return closed(404, "its backend was chosen by a variable")
         label, path = found
-        if path and path != text:
+        change = self._change(block, passed, path, meant)
+        if reason:
+            return {"cluster": label, **closed(403, f"{reason} was left out")}
+        return {"cluster": label, **({"rewrite": change} if change is not None else {})}
+
+    def _change(
+        self, block: Directive, passed: Directive, path: str, meant: list[tuple[Path, str]]
+    ) -> PathChange | None:
+        """What backends get in place of the client's path; None if that stays, or, with a finding, if lbjwt cannot do the same."""
+        rewrites = block.all("rewrite") if block.name == "location" else []
+        if len(rewrites) == 1 and rewrites[0].args[2:] == ("break",):
+            change = PathChange.of_pattern(rewrites[0].args[0], rewrites[0].args[1], all_of_it=True)
+            if change is not None and all(change.rewrite_of(one) is not None for one, _ in meant):
+                return change  # nginx then ignores the path of proxy_pass
+        for rewrite in rewrites:
+            self._findings.left_out(rewrite.place, f"{rewrite}; write rewrite in the routes whose path it changes")
+        text = block.args[-1] if block.name == "location" else "/"
+        if rewrites or not path or path == text:
+            return None
+        change = PathChange.of_path(text, path) if block.args[0] == "=" else PathChange.of_prefix(text, path)
+        if change is None or "$" in path:
             self._findings.left_out(
                 passed.place,
-                f"{passed}: {path} replaces {text} there; backends of lbjwt get the path as the client sent it",
+                f"{passed}: {path} replaces {text} there, which rewrite of a route cannot do: it replaces whole segments",
             )
-        for rewrite in block.all("rewrite"):
-            self._findings.left_out(rewrite.place, f"{rewrite}; backends of lbjwt get the path as the client sent it")
-        return {"cluster": label, **(closed(403, f"{reason} was left out") if reason else {})}
+            return None
+        return change
 
     def _answer(self, block: Directive, answer: Directive | None) -> Decision:
         status = (
@@ -307,9 +321,7 @@ class _Reader:
             name, value = told.args[0], told.args[-1]
             claim = self._tokens.claim_of(value)
             if claim is not None:
-                identity_header(
-                    self._draft, self._findings, told.place, name, {"claim": claim[0] if len(claim) == 1 else claim}
-                )
+                identity_header(self._draft, self._findings, told.place, name, {"claim": claim_path(claim)})
                 self._identity.setdefault(name, []).append(told)
             elif name.lower() == "authorization" and value == "":
                 self._draft.settings["forward_token"] = False
@@ -374,14 +386,13 @@ class _Reader:
             for levels in [(self._http, server.block), *(location.levels for location in server.locations)]:
                 told = setting(levels, "client_max_body_size")
                 sizes.add(1 << 20 if told is None else bytes_of(told.args[0]) or 0)
-        if 0 in sizes:
-            return
-        most = max(sizes)
-        self._draft.settings["limits"] = {"max_request_body": format_size(most)}
+        most = 0 if 0 in sizes else max(sizes)
+        if most:
+            self._draft.settings["limits"] = {"max_request_body": format_size(most)}
         if len(sizes) > 1:
+            limit = format_size(most) if most else "here none"
             self._findings.approximated(
-                here[0].block.place,
-                f"client_max_body_size differs between locations; lbjwt has one limit, {format_size(most)}",
+                here[0].block.place, f"client_max_body_size differs between locations; lbjwt has one limit, {limit}"
             )
         keep = setting((self._http, here[0].block), "keepalive_timeout")
         if keep is not None and (time := seconds_of(keep.args[0])) is not None and time != 60:
@@ -399,5 +410,5 @@ class _Reader:
     def _unknown(self, blocks: list[Directive]) -> None:
         for block in blocks:
             for one in block.block:
-                if one.name not in _KNOWN and not _SILENT.fullmatch(one.name) and one.name != "rewrite":
+                if one.name not in _KNOWN and not _SILENT.fullmatch(one.name):
                     self._findings.left_out(one.place, str(one))
