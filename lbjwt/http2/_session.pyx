@@ -20,6 +20,7 @@ cdef enum:
     GOAWAY = 7                   # a type of frames
     PROTOCOL_ERROR = 1
     INTERNAL_ERROR = 2
+    SETTINGS_TIMEOUT = 4
     ENHANCE_YOUR_CALM = 11
     SETTINGS_MAX_STREAMS = 3
     SETTINGS_INITIAL_WINDOW = 4
@@ -42,6 +43,7 @@ cdef object _Trailers = ngh2.TrailersReceived
 cdef object _Closed = ngh2.StreamClosed
 cdef object _Reset = ngh2.StreamReset
 cdef object _Settings = ngh2.SettingsReceived
+cdef object _Acknowledged = ngh2.SettingsAcknowledged
 cdef object _GoAway = ngh2.GoAwayReceived
 cdef object _Over = ngh2.ConnectionClosed
 cdef object _Error = ngh2.NGH2Error
@@ -51,13 +53,15 @@ cdef frozenset _BREACHES = frozenset({1, 3, 5, 6})      # PROTOCOL_ERROR, FLOW_C
 
 cdef class Limits:
 
-    def __init__(self, *, int max_streams, int window, int max_fields, int max_field_bytes, int max_resets, int max_control_frames):
+    def __init__(self, *, int max_streams, int window, int max_fields, int max_field_bytes, int max_resets, int max_control_frames,
+                 double settings_timeout=10.0):
         self.max_streams = max_streams
         self.window = window
         self.max_fields = max_fields
         self.max_field_bytes = max_field_bytes + FIELD_OVERHEAD * max_fields
         self.max_resets = max_resets
         self.max_control_frames = max_control_frames
+        self.settings_timeout = settings_timeout
 
 
 cdef Session _new(object owner, const SessionEvents *events, Limits limits, object role):
@@ -166,6 +170,8 @@ cdef class Session:
             self._events.going_away(self._owner, event.last_stream_id, event.error_code)
         elif kind is _Settings:
             self._events.settings(self._owner)
+        elif kind is _Acknowledged:
+            self.acknowledged = True
         elif kind is _Over:
             self._end(event.error_code == ENHANCE_YOUR_CALM)
         return 0
@@ -281,6 +287,10 @@ cdef class Session:
 
     cdef void terminate(self, unsigned code):
         self._send(self._engine.terminate_connection, (code,))
+
+    cdef int give_up_settings(self) except -1:
+        self.terminate(SETTINGS_TIMEOUT)
+        return self._end(False)
 
     cdef void release(self):
         self.over = True

@@ -17,8 +17,8 @@ from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._check_call cimport CheckCall, answer_message, is_check
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
 from lbjwt.proxy._grpc_call cimport GrpcCall, count_status, new_grpc_call
-from lbjwt.proxy._original cimport CHECK, has_other_spelling
-from lbjwt.proxy._refused_head cimport is_trusted, record_head
+from lbjwt.proxy._original cimport CHECK
+from lbjwt.proxy._refused_head cimport record_head, record_lost_head, refuse_head
 
 cdef enum:
     HIGH = 65536                 # bytes of one response that wait for the client before its endpoint is paused …
@@ -99,11 +99,7 @@ cdef class Http2ServerStream(ClientStream):
     cdef bint _wait_for_keys(self, RequestHead head, Py_ssize_t issuer):
         cdef ProxyContext context = self.server.context
         cdef GrpcCall call
-        try:
-            if not context.key_wait.enter(self, issuer):
-                return False
-        except Exception as fault:               # the request does not wait, its token is refused
-            context.snapshot.gate.note(fault)
+        if not context.wait_for_keys(self, issuer):
             return False
         self.waits_for = issuer
         self.came_at = coarse_monotonic()
@@ -135,6 +131,7 @@ cdef class Http2ServerStream(ClientStream):
         """The head of the request that this one asks about; None: it was refused."""
         cdef Http2Streams server = self.server
         cdef RequestHead head
+        cdef Slice text
         cdef bint trusted = server.trusted
         self.authorizer = server.listener.authorizer
         if self.websocket:
@@ -145,10 +142,8 @@ cdef class Http2ServerStream(ClientStream):
         if not head.problem:
             return head
         server.trusted = head.problem != ErrorReason.UNTRUSTED_PEER
-        if head is question:
-            self._refuse(head.problem, at, size)
-        else:
-            self._refuse(head.problem, self.authorizer.original.text.data, self.authorizer.original.text.size)
+        text = self.authorizer.original.text_of(head, at, size)
+        self._refuse(head.problem, text.at, text.size)
         server.trusted = trusted
         return None
 
@@ -260,13 +255,10 @@ cdef class Http2ServerStream(ClientStream):
         cdef RequestHead head = context.request_head
         cdef Authorization authorization = context.authorization
         cdef RequestPolicy policy = self.server.listener.policy
-        cdef bint trusted = is_trusted(context, self.check.client)
-        self.authorizer.original.https = self.check.https
-        if head.parse(at, size, 0, policy, None) != COMPLETE or head.size != size:
-            self._refuse(head.problem if head.problem else ErrorReason.GRAMMAR, at, size)
-            return
-        if has_other_spelling(head, policy):
-            self._refuse(ErrorReason.FIELD_NAME, at, size)
+        cdef bint trusted = context.snapshot.believes(self.check.client)
+        cdef ErrorReason problem = self.authorizer.original.read_text(head, at, size, policy, self.check.https)
+        if problem:
+            self._refuse(problem, at, size)
             return
         context.snapshot.asked.authorize(head, None, self.peer(), trusted, wall_clock(), authorization)
         if authorization.waits_for >= 0 and not again and self._wait_for_keys(head, authorization.waits_for):
@@ -401,14 +393,9 @@ cdef class Http2ServerStream(ClientStream):
         cdef char request_id[REQUEST_ID_SIZE]
         cdef Answer answer
         read_remains(context.request_head, at, size, self.server.listener.policy)
-        if self.server.listener.authorizer is None:
-            answer = context.answer(reason, False, caller_of(context.request_head))
-        else:
-            answer = self.server.listener.authorizer.adapted(context.answer(reason, False, Caller.NO_GRPC))
+        answer = refuse_head(context, self.server.listener, reason, caller_of(context.request_head), request_id)
         if answer.grpc_status >= 0:
             count_status(context.board, answer.grpc_status)
-        context.next_request_id(request_id)
-        context.board.mine.bad_requests += 1
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE))
         record_head(context, self.server.listener, self.peer(), self.server.trusted, reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE),
                     answer.status, len(answer.body), True)
@@ -509,11 +496,7 @@ cdef class Http2ServerStream(ClientStream):
             self._finish()
 
     cdef void _record_lost(self, ErrorReason reason, bytes head):
-        cdef ProxyContext context = self.server.context
-        cdef char request_id[REQUEST_ID_SIZE]
-        context.next_request_id(request_id)
-        record_head(context, self.server.listener, self.peer(), self.server.trusted, reason, head, len(head),
-                    Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0, True)
+        record_lost_head(self.server.context, self.server.listener, self.peer(), self.server.trusted, reason, head, len(head), True)
 
     cdef void expired(self):
         self.deadline = 0.0
