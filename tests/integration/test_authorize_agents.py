@@ -234,7 +234,7 @@ def test_a_question_must_be_whole_in_time(tmp_path: Path) -> None:
     """However often a part of it comes."""
     port = free_port()
     listener = {"address": f"127.0.0.1:{port}", "mode": "authorize", "authorize": {"profile": "haproxy"}}
-    changes = {"listeners": [listener], "clusters": ..., "timeouts": {"request_head": "1s"}}
+    changes: dict[str, Any] = {"listeners": [listener], "clusters": ..., "timeouts": {"request_head": "1s"}}
     with (
         KeyServer() as server,
         Balancer(tmp_path, Issuer(server, algorithms=("ES256",)), [], **changes),
