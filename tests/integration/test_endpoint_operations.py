@@ -26,7 +26,6 @@ from tests.harness.client import request
 from tests.harness.stage import Stage
 from tests.harness.waiting import eventually
 
-
 Done = subprocess.CompletedProcess[str]
 
 
