@@ -11,7 +11,8 @@ import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from lbjwt.web.open_streams import POLICY_VIOLATION, OpenResponse, OpenSocket, OpenStreams
+from lbjwt.web._open_response import OpenResponse
+from lbjwt.web.open_streams import POLICY_VIOLATION, OpenSocket, OpenStreams
 from lbjwt.web.protection import Protection, Requirements, Response, response_of
 
 if TYPE_CHECKING:
@@ -94,12 +95,13 @@ class JWTMiddleware:
             response = OpenResponse(send, grant, decision.grace, self._streams)
             try:
                 await self.app(scope, receive, response.send)
-            except BaseException as error:
-                if not await response.settle(error):
+            except (asyncio.CancelledError, OSError):
+                if not response.is_ended:
                     raise
-            else:
-                if response.is_watched:  # most responses have one part: they cost no further call
-                    await response.settle(None)
+            finally:
+                ended = response.leave()
+            if ended:
+                await response.finish()
 
 
 async def decide_again(protection: Protection, decision: Decision, scope: Scope) -> Decision:

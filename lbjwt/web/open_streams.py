@@ -72,94 +72,6 @@ class OpenSocket:
             await self._send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
 
 
-class OpenResponse:
-    """
-    One response, which is looked after from the first part on that is not its last one. Made in the task of the application, which calls `send`;
-    `settle` comes when the application has returned or raised: what ends the response is no error of the application's.
-
-    Args:
-        streams: Those of the middleware.
-
-    Attributes:
-        is_watched: It has had a part that was not its last one, so `settle` has to be called.
-    """
-
-    __slots__ = (
-        "_cancelling",
-        "_has_events",
-        "_is_ended",
-        "_is_open",
-        "_send",
-        "_streams",
-        "_task",
-        "grace",
-        "grant",
-        "is_watched",
-    )
-
-    def __init__(self, send: Send, grant: Grant, grace: float, streams: OpenStreams) -> None:
-        self.grant = grant
-        self.grace = grace
-        self._send = send
-        self._streams = streams
-        self._task = _current_task()
-        self._cancelling = 0 if self._task is None else self._task.cancelling()
-        self._has_events = self._is_open = self._is_ended = self.is_watched = False
-
-    async def send(self, message: Message) -> None:
-        """What the application calls. OSError once the response was ended."""
-        if self._is_ended:
-            raise OSError(ENDED)
-        await self._send(message)
-        if message["type"] == "http.response.start":
-            self._has_events = has_events(message.get("headers", ()))
-        elif message.get("more_body"):
-            if not self._is_open and self._task is not None:
-                self._is_open = self.is_watched = True
-                self._streams.add(self)
-        elif self._is_open:
-            self._close()
-
-    async def end(self) -> None:
-        if (
-            self._is_open and self._task is not None
-        ):  # else it has ended by itself, and the task may serve another request
-            self._is_ended = True
-            self._task.cancel()
-
-    def _close(self) -> None:
-        self._is_open = False
-        self._streams.discard(self)
-
-    async def settle(self, error: BaseException | None) -> bool:
-        """
-        Look after it no longer.
-
-        Args:
-            error: What the application raised; None if it returned.
-
-        Returns:
-            Whether the error is only that of a response that was ended, and is done with.
-
-        Raises:
-            OSError: The response was ended and is not whole.
-        """
-        if self._is_open:
-            self._close()
-        if not self._is_ended or self._task is None:
-            return False
-        # As in asyncio.timeout: who else cancelled the task wants it to end.
-        if self._task.uncancel() > self._cancelling or not (
-            error is None or isinstance(error, asyncio.CancelledError | OSError)
-        ):
-            return False
-        if not self._has_events:
-            raise OSError(ENDED) from None
-        with contextlib.suppress(OSError):  # the client has left
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        return True
-
-
 class OpenStreams:
     """The streams of one middleware."""
 
@@ -214,11 +126,3 @@ def has_events(headers: Iterable[tuple[bytes, bytes]]) -> bool:
         name.lower() == b"content-type" and value.split(b";")[0].strip().lower() == b"text/event-stream"
         for name, value in headers
     )
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    """None in a loop that is not asyncio's."""
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
