@@ -5,7 +5,7 @@ What libnghttp2 is given and gives while it works: each function here is called 
 import os
 
 from libc.stdint cimport int32_t, uint8_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from lbjwt.http2._body cimport first_bytes, free_body, take_bytes, waiting
 from lbjwt.http2._inbox cimport (
@@ -185,11 +185,12 @@ cdef int _on_frame_not_sent(void *handle, const Frame *frame, int error, void *o
 cdef void _on_random(uint8_t *out, size_t size) noexcept:
     """A seed, so that a peer cannot choose numbers of streams that fall together in the engine's table."""
     cdef bytes seed
+    memset(out, 0, size)
     try:
         seed = os.urandom(size)
         memcpy(out, <const char *>seed, size)
     except BaseException:
-        pass                                     # what stands there then is a seed, too
+        pass                                     # as without this function
 
 
 # --- the engine ---------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memmove
 
-from lbjwt.http1._writing cimport put_number
+from lbjwt.http1._writing cimport put_number as write_number
 from lbjwt.http2._nghttp2 cimport NEVER_INDEXED
 
 cdef enum:
@@ -36,7 +36,7 @@ cdef class FieldsOut:
         return 0
 
     cdef int put_number(self, const char *name, Py_ssize_t name_size, unsigned long long value) except -1:
-        cdef char *end = put_number(&self.number[0], value)
+        cdef char *end = write_number(&self.number[0], value)
         return self.put(name, name_size, Slice(&self.number[0], end - &self.number[0]))
 
     cdef void set(self, Py_ssize_t number, Slice value) noexcept:

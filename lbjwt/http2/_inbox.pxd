@@ -55,7 +55,8 @@ cdef class Inbox:
     cdef Event *last(self) noexcept              # that was not told; NULL: there is none
     cdef void begin_head(self) noexcept
     # False: there is no memory, or the head passes a limit.
-    cdef bint add_field(self, const uint8_t *name, size_t name_size, const uint8_t *value, size_t value_size, Py_ssize_t most, Py_ssize_t most_bytes) noexcept
+    cdef bint add_field(self, const uint8_t *name, size_t name_size, const uint8_t *value, size_t value_size, Py_ssize_t most,
+                        Py_ssize_t most_bytes) noexcept
     # The first event that was not told; False: there is none.
     cdef bint next(self, Event *event) noexcept
     cdef FieldList fields(self, Event *event) noexcept

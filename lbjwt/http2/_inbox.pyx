@@ -78,7 +78,8 @@ cdef class Inbox:
         self._size = 0
         self._begun = True
 
-    cdef bint add_field(self, const uint8_t *name, size_t name_size, const uint8_t *value, size_t value_size, Py_ssize_t most, Py_ssize_t most_bytes) noexcept:
+    cdef bint add_field(self, const uint8_t *name, size_t name_size, const uint8_t *value, size_t value_size, Py_ssize_t most,
+                        Py_ssize_t most_bytes) noexcept:
         cdef Field *field
         cdef Py_ssize_t capacity
         cdef Py_ssize_t size = name_size + value_size

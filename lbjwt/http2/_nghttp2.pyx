@@ -24,10 +24,14 @@ cdef void *_library = NULL
 cdef int _find(const char *name, void **function) except -1:
     function[0] = dlsym(_library, name)
     if function[0] == NULL:
-        raise ImportError(
-            f"{ngh2._core.__file__} (ngh2 {ngh2.__version__}) does not export {name.decode()}: lbjwt speaks HTTP/2 by the libnghttp2 in the wheels of "
-            "ngh2 0.3.0. Install ngh2==0.3.0")
+        _refuse(f"does not export {name.decode()}")
     return 0
+
+
+cdef int _refuse(str fault) except -1:
+    raise ImportError(
+        f"{ngh2._core.__file__} (ngh2 {ngh2.__version__}) {fault}: lbjwt speaks HTTP/2 with the libnghttp2 in the wheels of ngh2. "
+        "Install ngh2==0.3.0")
 
 
 cdef int _load() except -1:
@@ -35,7 +39,7 @@ cdef int _load() except -1:
     path = os.fsencode(ngh2._core.__file__)
     _library = dlopen(path, RTLD_NOW | RTLD_LOCAL)       # it is loaded already
     if _library == NULL:
-        raise ImportError(f"cannot open {ngh2._core.__file__}")
+        _refuse("cannot be opened")
     _find(b"nghttp2_session_callbacks_new", <void **>&nghttp2.callbacks_new)
     _find(b"nghttp2_session_callbacks_set_send_callback2", <void **>&nghttp2.set_send)
     _find(b"nghttp2_session_callbacks_set_send_data_callback", <void **>&nghttp2.set_send_data)

@@ -2,8 +2,8 @@
 One HTTP/2 connection without its socket. The engine is libnghttp2: frames, HPACK, the states of streams, flow control, and the rules of RFC 9113 that
 need no knowledge of requests. Another engine means another version of this file and of `_engine`.
 
-The engine is asked and answers in C: while it works, `_engine` notes what it finds and gives it what is to be sent, and nothing else happens. Its owner
-is told afterwards, when everything may be asked of the session again.
+The engine is asked and answers in C: while it works, `_engine` notes what it finds and gives it what is to be sent, and nothing else happens. The
+owner is told afterwards, when everything may be asked of the session again.
 
 Floods are counted before the engine reads them (`_meter`), but for streams that end because the peer broke a rule in them: the engine finds these. It
 has limits of its own for CONTINUATION frames (CVE-2024-27316), for acknowledgements that wait, and for settings in one frame. Past one of those it
