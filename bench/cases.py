@@ -60,6 +60,23 @@ _CASES = (
         ),
     ),
     Case(
+        "beside",
+        "one RS256 token, verified by the proxy or by the lbjwt that it asks",
+        (
+            "nginx",
+            "nginx-lbjwt",
+            "nginx-lbjwt-close",
+            "haproxy",
+            "haproxy-jwt-full",
+            "haproxy-lbjwt",
+            "envoy",
+            "envoy-jwt",
+            "envoy-lbjwt",
+            "envoy-lbjwt-grpc",
+            "lbjwt",
+        ),
+    ),
+    Case(
         "hot-es256",
         "one ES256 token",
         ("haproxy", "haproxy-jwt", "envoy-jwt", "envoy-jwt-nocache", "lbjwt"),

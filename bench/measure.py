@@ -1,7 +1,8 @@
 """
 One measurement: start a backend and a proxy, prove that it does its work, warm it, load it, read what it cost.
 
-CPU is user and system time of the proxy's whole process tree, after minus before, over the requests answered in between.
+CPU is user and system time of the proxy's whole process tree and of that of the program it asks, after minus before, over the requests
+answered in between.
 A run counts only when the load saw nothing but the answers asked for and the backend, if it counts, counted as many requests.
 """
 
@@ -88,31 +89,43 @@ def measure(case: Case, peer: Peer, number: int, *, cores: Layout, seconds: floa
             case.checks,
             certificate if case.backend_tls else None,
             case.http2_backend,
+            0 if peer.asked is None else free_port(),
         )
-        command = peer.command(setup)
-        root = stack.enter_context(child.running(peer.name, command, port=port, cores=cores.proxy, directory=directory))
+        programs = [] if peer.asked is None else [("asked", peer.asked(setup), setup.asked_port)]
+        programs.append((peer.name, peer.command(setup), port))
+        roots = [
+            stack.enter_context(child.running(name, command, port=port, cores=cores.proxy, directory=directory))
+            for name, command, port in programs
+        ]
         client.prove(port, material, verifies=peer.verifies, tls=case.tls, http2=case.streams > 0)
         if case.idle:
-            return _idle(case, peer, number, setup, root)
-        return _loaded(case, peer, number, setup, root, cores, seconds, backend_port)
+            return _idle(case, peer, number, setup, roots)
+        return _loaded(case, peer, number, setup, roots, cores, seconds, backend_port)
 
 
-def _idle(case: Case, peer: Peer, number: int, setup: Setup, root: int) -> Figures:
+def _idle(case: Case, peer: Peer, number: int, setup: Setup, roots: list[int]) -> Figures:
     token = setup.material.token
     with ExitStack() as first:  # what the first connections cost once must not be counted as theirs
         idle.hold(first, setup.port, token, 100)
     time.sleep(idle.SETTLE)
-    before = procfs.memory_bytes(procfs.tree(root))
+    before = procfs.memory_bytes(procfs.tree(*roots))
     with ExitStack() as held:
         idle.hold(held, setup.port, token, idle.CONNECTIONS)
-        after = procfs.memory_bytes(procfs.tree(root))
+        after = procfs.memory_bytes(procfs.tree(*roots))
     return Figures(
         case.name, peer.name, number, memory_bytes=after, connection_bytes=(after - before) / idle.CONNECTIONS
     )
 
 
 def _loaded(
-    case: Case, peer: Peer, number: int, setup: Setup, root: int, cores: Layout, seconds: float, backend_port: int
+    case: Case,
+    peer: Peer,
+    number: int,
+    setup: Setup,
+    roots: list[int],
+    cores: Layout,
+    seconds: float,
+    backend_port: int,
 ) -> Figures:
     """backend_port: where the backend counts what it was asked."""
     seconds = max(seconds, case.least_seconds)
@@ -120,7 +133,7 @@ def _loaded(
     _warm(load_for, tokens.ROTATION if case.rotates else 0)
 
     time.sleep(SETTLE_SECONDS)
-    pids = procfs.tree(root)
+    pids = procfs.tree(*roots)
     memory: list[int] = []
     answered = 0 if case.http2_backend else client.answered_by_backend(backend_port)
     started, busy, cpu = time.monotonic(), procfs.core_busy_seconds(cores.proxy), procfs.cpu_seconds(pids)

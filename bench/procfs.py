@@ -19,8 +19,8 @@ def _stat_fields(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-def tree(root: int) -> list[int]:
-    """The process and all its living descendants."""
+def tree(*roots: int) -> list[int]:
+    """The processes and all their living descendants."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -29,7 +29,7 @@ def tree(root: int) -> list[int]:
             except (FileNotFoundError, ProcessLookupError):
                 continue
             children.setdefault(parent, []).append(int(entry))
-    found = [root]
+    found = list(roots)
     for pid in found:  # grows while it is walked
         found.extend(children.get(pid, ()))
     return found

@@ -53,6 +53,8 @@ cdef class GrantCache:
     cdef readonly uint64_t misses          # nothing was found, or something dead
     cdef readonly uint64_t evictions       # for want of room
 
+    # The entry, whether or not it is in its time; None when absent. Counts nothing.
+    cdef Grant find(self, const char *token, Py_ssize_t size)
     cpdef Grant lookup(self, bytes token, double now)
     cpdef bint insert(self, Grant grant) except -1
     # A grant refers to so many bytes more (or less, below 0) than when it was inserted.

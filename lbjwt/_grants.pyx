@@ -66,6 +66,9 @@ cdef class GrantCache:
     def __contains__(self, bytes token):
         return token in self._entries
 
+    cdef Grant find(self, const char *token, Py_ssize_t size):
+        return <Grant>self._entries.get(token[:size])
+
     cpdef Grant lookup(self, bytes token, double now):
         found = self._entries.get(token)
         if found is not None:

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from lbjwt.web.open_sockets import POLICY_VIOLATION, OpenSocket, OpenSockets
+from lbjwt.web.open_streams import POLICY_VIOLATION, OpenResponse, OpenSocket, OpenStreams
 from lbjwt.web.protection import Protection, Requirements, Response, response_of
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class JWTMiddleware:
     A refused WebSocket gets the response of a refused request if the server has the extension `websocket.http.response`; otherwise the server
     answers 403. An open one is closed with 1008 within about a second after its token expires or is revoked.
 
+    A response that is sent in parts, such as server-sent events, ends then, too: the task of the application is cancelled. A stream of events
+    ends as a whole, any other response is broken off with an OSError for the server. `end_streams=False` lets both go on.
+
     A token with an unknown key waits for the fetch of the keys. The start of the application waits for the first keys, a few seconds at most.
 
     Args:
@@ -55,7 +58,7 @@ class JWTMiddleware:
         self.app = app
         self._verifier = verifier
         self._protection = Protection(verifier, **requirements)
-        self._sockets = OpenSockets(verifier)
+        self._streams = OpenStreams(verifier)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -65,7 +68,7 @@ class JWTMiddleware:
             await self._verifier.aready()
             await self.app(scope, receive, send)
             return
-        decision = decide(self._protection, scope)
+        decision = self._protection.decide_scope(scope)
         if decision.waits_for >= 0:
             decision = await decide_again(self._protection, decision, scope)
         if decision.status:
@@ -81,23 +84,15 @@ class JWTMiddleware:
         if kind == "websocket" and decision.subprotocols is not None:
             scope["subprotocols"] = decision.subprotocols
             send = _as_bearer(send) if decision.names_bearer else send
-        if kind == "websocket" and grant is not None and decision.grace >= 0:
-            socket = OpenSocket(send, grant, decision.grace)
-            with self._sockets.entered(socket):
-                await self.app(scope, receive, socket.send)
-        else:
+        if grant is None or decision.grace < 0:
             await self.app(scope, receive, send)
-
-
-def decide(protection: Protection, scope: Scope) -> Decision:
-    """Decide of one request or WebSocket. Waits for nothing."""
-    return protection.decide(
-        scope.get("method", "GET"),
-        scope["path"],
-        scope.get("query_string", b""),
-        scope["headers"],
-        scope.get("scheme") in ("https", "wss"),
-    )
+        elif kind == "websocket":
+            socket = OpenSocket(receive, send, grant, decision.grace)
+            with self._streams.entered(socket):
+                await self.app(scope, socket.receive, socket.send)
+        else:
+            async with OpenResponse(send, grant, decision.grace, self._streams) as response:
+                await self.app(scope, receive, response.send)
 
 
 async def decide_again(protection: Protection, decision: Decision, scope: Scope) -> Decision:
@@ -112,7 +107,7 @@ async def decide_again(protection: Protection, decision: Decision, scope: Scope)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(verifier.max_wait):
                 await asyncio.wrap_future(coming)
-        decision = decide(protection, scope)
+        decision = protection.decide_scope(scope)
     return decision
 
 

@@ -18,9 +18,9 @@ from fastapi.security.base import SecurityBase
 from pydantic import TypeAdapter, ValidationError
 
 from lbjwt._fastverify import DenyReason
-from lbjwt.asgi import decide, decide_again
+from lbjwt.asgi import decide_again
 from lbjwt.verifier import Verifier
-from lbjwt.web.open_sockets import POLICY_VIOLATION
+from lbjwt.web.open_streams import POLICY_VIOLATION
 from lbjwt.web.protection import Protection, Response, listed, response_of
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class JWTBearer(SecurityBase, Generic[T]):
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T | None:
         protection = self._protection(tuple(security_scopes.scopes))
-        decision = decide(protection, connection.scope)
+        decision = protection.decide_scope(connection.scope)
         if decision.waits_for >= 0:
             decision = await decide_again(protection, decision, connection.scope)
         if decision.status:

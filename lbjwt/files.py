@@ -7,7 +7,19 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+Kept = Callable[[Sequence[Path]], Sequence[bytes]]
+"""What files held when they were put into force, in their order; empty when that is not known."""
+
+ReadFile = Callable[[Path, int], bytes]
+"""Reads a file, as `read_content` does."""
+
+
+def nothing_kept(paths: Sequence[Path]) -> Sequence[bytes]:
+    """As `Kept`, of a process that takes nobody's place."""
+    return ()
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> tuple[int, os.stat_result]:
@@ -57,9 +69,41 @@ def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
         raise
 
 
+def read_content(path: Path, most: int) -> bytes:
+    """As `read_regular`, without the status."""
+    return read_regular(path, most)[0]
+
+
+@contextlib.contextmanager
+def in_memory(contents: Sequence[bytes]) -> Iterator[list[Path]]:
+    """
+    Paths of files in memory with these contents, for a library that reads nothing but files. They end with the context.
+
+    Raises:
+        OSError: No memory or descriptor is left.
+    """
+    with contextlib.ExitStack() as stack:
+        paths = []
+        for content in contents:
+            file = stack.enter_context(open(os.memfd_create("lbjwt", os.MFD_CLOEXEC), "wb"))
+            file.write(content)
+            file.flush()
+            paths.append(Path(f"/proc/self/fd/{file.fileno()}"))
+        yield paths
+
+
 def signature_of(status: os.stat_result) -> tuple[int, ...]:
     """Return numbers of a file that change when it is written to or another one stands in its place."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def stamp_of(path: Path) -> object:
+    """Time of the last write, size, and identity of the file behind all links; None when there is none, or nobody may look."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_dev, found.st_ino
 
 
 def file_fault(status: os.stat_result, *, ours: bool = True) -> str:

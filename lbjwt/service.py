@@ -18,6 +18,7 @@ from lbjwt.assembly.discovered import Discovered, in_force, initial, keeping
 from lbjwt.assembly.discovery import Discovery
 from lbjwt.assembly.health import FirstChecks, HealthChecks
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
+from lbjwt.assembly.kept_files import KeptFiles
 from lbjwt.assembly.keys import NEW_KEYS, EmbeddedControl, first_fetch
 from lbjwt.assembly.listeners import IDLE_GRACE
 from lbjwt.assembly.periodic import Periodic, expiry_interval
@@ -37,6 +38,7 @@ from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers, Rows
 from lbjwt.upstream.operations import EndpointOperations, EndpointState
+from lbjwt.upstream.stored_settings import StoredSettings
 
 if TYPE_CHECKING:
     from lbjwt.admin.server import AdminServer
@@ -53,6 +55,11 @@ NO_EFFECT = ("watch",)
 log = logging.getLogger("lbjwt.service")
 
 
+def _described(before: Configuration, after: Configuration) -> tuple[list[str], str]:
+    """What changes, in sentences, and the fingerprint of the new configuration. Takes milliseconds: not for an event loop."""
+    return [str(change) for change in changes(before, after) if change.path != NO_EFFECT], after.fingerprint
+
+
 class LoadBalancer:
     """
     A load balancer inside the running event loop, uvloop or asyncio's own.
@@ -67,6 +74,7 @@ class LoadBalancer:
         keeper: The control process, which fetches remote keys and keeps the revocations; None: this balancer itself.
         discovered: Members of clusters that the control process discovered; None without one: then names are resolved when a connection is opened,
             except in a balancer that is a service by itself, which discovers them.
+        kept_files: What its files held in the worker whose place this one takes, used where they cannot be used now; None: it takes nobody's place.
 
     Raises:
         ValueError: The board is too small for the configuration.
@@ -89,6 +97,7 @@ class LoadBalancer:
         offenders: Offenders | None = None,
         keeper: ControlLink | None = None,
         discovered: Discovered | None = None,
+        kept_files: KeptFiles | None = None,
     ) -> None:
         if board is None and configuration.workers != 1:
             raise ConfigurationError(
@@ -100,13 +109,12 @@ class LoadBalancer:
         self._discovered = Discovered() if self._whole else discovered
         self._discovery: Discovery | None = None
         names = row_names(self._in_force)
-        if board is None:
-            self.board = new_board(configuration, 1)
-            self._all_rows: Rows | None = Rows(self.board)
+        self.board = new_board(configuration, 1) if board is None else board
+        self._stored = StoredSettings(self.board.endpoint_states)
+        self._all_rows = Rows(self.board, self._stored.restore) if self._whole else None
+        if self._all_rows is not None:
             self._rows = self._all_rows.assign(names)
         else:
-            self.board = board
-            self._all_rows = None
             self._rows = RowNumbers.in_order(names) if rows is None else rows
         self._rows.check(self.board)
         instances = issuer_instances(configuration, self._rows.issuers)
@@ -130,9 +138,9 @@ class LoadBalancer:
             offenders = new_offenders(configuration, 1)
         self._offenders = offenders
         self._runtime = Runtime(
-            self.board, self.verifier, self._control, offenders, is_alone=self._embedded is not None
+            self.board, self.verifier, self._control, offenders, is_alone=self._embedded is not None, kept=kept_files
         )
-        self._operations = EndpointOperations(self.board, self._rows.endpoints, self._endpoint_changed)
+        self._operations = EndpointOperations(self.board, self._rows.endpoints, self._endpoint_changed, self._stored)
         self._stats = VerifierStats(self.verifier, self.board)
         self._periodic = Periodic()
         self._admin: AdminServer | None = None
@@ -178,6 +186,9 @@ class LoadBalancer:
         directory = self.configuration.state_directory
         if self._embedded is not None and directory is not None and state_needed(self.configuration):
             self._stack.enter_context(StateDirectory(directory))
+            self._stored.open(directory)
+            for endpoint, row in self._rows.endpoints.items():
+                self._stored.restore(endpoint, row)
         self._stack.callback(runtime.close_log)
         if self._store is not None:
             self._stack.callback(self._store.close)
@@ -243,7 +254,7 @@ class LoadBalancer:
 
         Returns:
             A sentence for each change, such as `routes: orders added`, and one that names the keys that need a restart. `watch` has no effect
-            here, and a change of it is not told.
+            here, and a change of it is not told. With a board, whoever made the rows tells the changes, and only the latter is returned.
 
         Raises:
             LbjwtError: As `start`, or it does not serve; the old configuration stays in force.
@@ -268,7 +279,7 @@ class LoadBalancer:
     ) -> list[str]:
         self._check_serves()
         configuration, kept = until_restart(self.configuration, configuration)
-        told = [str(change) for change in changes(self.configuration, configuration) if change.path != NO_EFFECT]
+        told, fingerprint = await in_thread(_described, self.configuration, configuration) if self._whole else ([], "")
         generation = self.board.generation(self.board.slot) + 1
         if self._all_rows is not None:
             assert self._discovered is not None
@@ -299,7 +310,7 @@ class LoadBalancer:
             raise
         if self._whole:
             self.board.set_generation(generation)
-            self.board.configuration_hash = configuration.fingerprint
+            self.board.configuration_hash = fingerprint
         try:
             await runtime.listeners.accept()
         except OSError as error:
@@ -389,6 +400,7 @@ class LoadBalancer:
             on_revoked=lambda: self._revoked(True),
             discovery=self._discovery,
             on_endpoint_change=self._endpoint_changed,
+            stored=self._stored,
             check_failure=self._checks.failure if self._checks is not None else lambda row: "",
         )
         self._stack.push_async_callback(self._admin.stop)

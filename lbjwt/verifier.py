@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from lbjwt._fastverify import DenyReason
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from types import TracebackType
 
+    from lbjwt.assembly.followed_file import FollowedFile
     from lbjwt.assembly.kept_keys import KeptKeys
     from lbjwt.config.model import Configuration
+    from lbjwt.keys.feed import StoredKeySet
 
 NEED_KEYS = frozenset({DenyReason.UNKNOWN_KEY, DenyReason.KEYS_UNAVAILABLE})
 """Reasons that a fetch of keys may cure."""
@@ -39,10 +41,13 @@ class Verifier(verifier.Verifier):
 
     Attributes:
         configuration: What the keys, rules and token locations come from; None for a verifier whose keys the program publishes.
+        generation: Counts the configurations that have taken the place of another one, see `from_config`.
     """
 
     configuration: Configuration | None = None
+    generation: int = 0
     _kept: KeptKeys | None = None
+    _is_closed = False
 
     @classmethod
     def discover(
@@ -93,25 +98,34 @@ class Verifier(verifier.Verifier):
         return cls._of_issuer(issuer, audiences, any_audience, algorithms, source, settings)
 
     @classmethod
-    def from_config(cls, source: str | os.PathLike[str] | Configuration) -> Self:
+    def from_config(cls, source: str | os.PathLike[str] | Configuration, *, follow: bool = True) -> Self:
         """
         A verifier with the issuers, key sources, limits and revocations of a configuration, such as that of the balancer.
 
         Key files, revocations and the state directory are read, and never written, so a balancer may run with the same file. What is about
-        connections (`listeners`, `clusters`, `fail_limit`, …) has no effect. A changed file needs another verifier.
+        connections (`listeners`, `clusters`, `fail_limit`, …) has no effect.
+
+        A file that was changed counts within about two seconds, also for middleware that follows its routes: all of it or, if it has errors,
+        nothing, and the logger `lbjwt.verifier` says why. Every token is then verified anew; fetched keys stay.
 
         Args:
-            source: The path of the file, or the configuration.
+            source: The path of the file, or the configuration, which stays as it is.
+            follow: False: a changed file needs another verifier.
 
         Raises:
             ConfigurationError: The file cannot be read or has errors.
             KeySourceError: A key file or an environment variable cannot be used.
             RevocationError: The file or the log of revocations cannot be used.
         """
-        from lbjwt.config.load import load_config
+        from lbjwt.assembly.followed_file import FollowedFile
         from lbjwt.config.model import Configuration
 
-        return cls._keeping(source if isinstance(source, Configuration) else load_config(source))
+        if isinstance(source, Configuration):
+            return cls._keeping(source)
+        file = FollowedFile(source)
+        made = cls._keeping(file.read(), file if follow else None)
+        file.replace = made._replace
+        return made
 
     @classmethod
     def _of_issuer(
@@ -131,12 +145,14 @@ class Verifier(verifier.Verifier):
         return cls._keeping(only_issuer(values))
 
     @classmethod
-    def _keeping(cls, configuration: Configuration) -> Self:
+    def _keeping(
+        cls, configuration: Configuration, file: FollowedFile | None = None, inherited: Sequence[StoredKeySet] = ()
+    ) -> Self:
         from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
         from lbjwt.assembly.kept_keys import KeptKeys
 
         instances = issuer_instances(configuration)
-        kept = KeptKeys(configuration, instances)
+        kept = KeptKeys(configuration, instances, file=file)
         made = cls.for_issuers(
             trusted_issuers(configuration, instances),
             revoked=None if configuration.revocation is None else kept.revoked,
@@ -145,8 +161,29 @@ class Verifier(verifier.Verifier):
         )
         made.configuration = configuration
         made._kept = kept
-        kept.start(made)
+        kept.start(made, inherited)
         return made
+
+    def _replace(self, configuration: Configuration) -> None:
+        """
+        Put another configuration into force, from the next token on. The thread that keeps the keys of the old one calls this, and ends.
+
+        Raises:
+            LbjwtError: As for `from_config`; nothing has changed.
+        """
+        from lbjwt.assembly.keys import NEW_KEYS
+
+        before = self._kept
+        assert before is not None
+        fresh = type(self)._keeping(configuration, before.file, before.key_sets())
+        if not fresh._has_keys():
+            fresh.ready(NEW_KEYS)
+        # What is made of the new configuration is shared with `fresh`, to which its own thread publishes keys.
+        self._revoked, self._issuers, self._gate = fresh._revoked, fresh._issuers, fresh._gate
+        self.configuration, self._kept = configuration, fresh._kept
+        self.generation += 1
+        if self._is_closed:
+            self.close()
 
     @property
     def max_wait(self) -> float:
@@ -218,6 +255,7 @@ class Verifier(verifier.Verifier):
 
     def close(self) -> None:
         """End the thread that keeps the keys, and withdraw them: tokens are refused with KEYS_UNAVAILABLE from now on. May be called again."""
+        self._is_closed = True
         if self._kept is not None:
             self._kept.close()
 

@@ -28,6 +28,7 @@ class Setup:
     checks: bool = False
     backend_tls: Certificate | None = None  # of the backend, and its own authority; None: plain HTTP
     http2_backend: bool = False  # the backend speaks HTTP/2 without TLS
+    asked_port: int = 0  # where lbjwt listens if it is the program that the proxy asks
 
     def addresses(self) -> list[str]:
         """HOST:PORT of every endpoint. All clusters have the same ones."""
@@ -45,7 +46,8 @@ class Peer:
     A proxy in one configuration.
 
     ``command`` writes the configuration and returns the command line of a process that stays in the foreground.
-    ``program`` is None when it is not installed; ``install`` then tells how.
+    ``program`` is None when it is not installed; ``install`` then tells how. ``asked`` does for the program that this proxy asks about each
+    request what ``command`` does for the proxy; it listens on ``Setup.asked_port`` and is part of what a request costs.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Peer:
     verifies: bool = False
     workers: int = 1
     remembers: bool | None = None  # whether verified tokens are; None where the proxy cannot be asked
+    asked: Callable[[Setup], list[str]] | None = None
 
 
 def first_line_of(*command: str) -> str:

@@ -118,10 +118,15 @@ def configuration(
     return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
 
+def command_line(path: Path) -> list[str]:
+    """Envoy with one worker and this configuration."""
+    return [program() or "envoy", "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+
+
 def _start(setup: Setup, filters: list[dict[str, Any]]) -> list[str]:
     path = setup.directory / "envoy.json"
     path.write_text(json.dumps(configuration(setup.port, setup.backend_port, filters, setup.tls, setup.http2_backend)))
-    return [program() or "envoy", "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+    return command_line(path)
 
 
 def _plain(setup: Setup) -> list[str]:

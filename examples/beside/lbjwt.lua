@@ -41,7 +41,7 @@ core.register_action("lbjwt", { "http-req" }, function(txn, url)
     for name, values in pairs(answer.headers or {}) do
         txn:set_var(variable(kind, name), values[0])
     end
-    txn:set_var("txn.lbjwt.answer.body", answer.body or "")
+    txn:set_var("txn.lbjwt.answer.body", ((answer.body or ""):gsub("\n$", ""))) -- a format string turns a line break into %0A
     txn:set_var("txn.lbjwt.status", answer.status)
     txn:set_var("txn.lbjwt.allowed", answer.status == 200)
 end, 1)

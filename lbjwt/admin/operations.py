@@ -2,8 +2,8 @@
 ``/clusters/NAME/endpoints/ADDRESS`` of the admin API: GET tells the state of an endpoint, POST changes it.
 
 The body of a POST has ``state`` (`in service`, `drained` or `disabled`), ``weight`` (0 to 1000, or null for that of the configuration), or both.
-Status 200: the state after the change; 400: a body that says something else; 404: no such cluster or endpoint, with the likely one. A slash in the
-address of a Unix socket may stand as it is or as ``%2F``.
+Status 200: the state after the change, and in ``survives_restart`` whether it is stored; 400: a body that says something else; 404: no such cluster
+or endpoint, with the likely one. A slash in the address of a Unix socket may stand as it is or as ``%2F``.
 
 Who may use it: see `lbjwt.admin.changing`.
 """

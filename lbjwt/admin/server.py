@@ -11,18 +11,20 @@ import re
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, Final
 
 import aiohttp
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from lbjwt.admin.endpoints import EndpointPages, Members
 from lbjwt.admin.operations import OperationPages
 from lbjwt.admin.reload import Reload, ReloadPage
 from lbjwt.admin.revocations import RevocationPages
 from lbjwt.config.cluster_choice import ClusterChoice
-from lbjwt.config.model import Configuration, Endpoint
+from lbjwt.config.model import Admin, Configuration, Endpoint
 from lbjwt.config.route import Route
 from lbjwt.net.sockets import backlog
 from lbjwt.observe._board import READY, STATE_NAMES, Board
@@ -33,6 +35,7 @@ from lbjwt.observe.rows import RowNumbers
 from lbjwt.revocation.store import RevocationStore
 from lbjwt.upstream._availability import weight_now
 from lbjwt.upstream.operations import EndpointOperations
+from lbjwt.upstream.stored_settings import StoredSettings
 from lbjwt.version import package_version
 
 MAX_FIELD: Final = 4096
@@ -51,6 +54,8 @@ SUSPICIOUS: Final = 20
 """Addresses in the top list of `/status`."""
 LOOPBACK: Final = re.compile(r"(localhost\.?|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]*)?", re.IGNORECASE)
 """A Host field that names this machine, with any port: a tunnel may have another."""
+FOR_OTHERS: Final = frozenset({"/livez", "/readyz", "/metrics"})
+"""Pages that other machines get with `remote_access: metrics`."""
 DRESS: Final = {"Server": "lbjwt", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """Fields of every response; `Server` hides the versions that aiohttp would tell."""
 
@@ -69,6 +74,7 @@ class AdminServer:
         revocations: Where `/revocations` writes; without a store there is no such page.
         on_revoked: Called when a change made there is on disk.
         on_endpoint_change: Called when an endpoint was drained, disabled, enabled or weighted.
+        stored: Where that is stored; None: nowhere.
         reload: What `/reload` does; None: there is no such page.
         discovery: What `/clusters/NAME/endpoints` changes; None: there is no such page.
         check_failure: Why the last health check of the endpoint in a row failed; "" when it passed, or there was none.
@@ -88,6 +94,7 @@ class AdminServer:
         reload: Reload | None = None,
         discovery: Members | None = None,
         on_endpoint_change: Callable[[], None] = lambda: None,
+        stored: StoredSettings | None = None,
         check_failure: Callable[[int], str] = lambda row: "",
     ) -> None:
         self._configuration = configuration
@@ -103,14 +110,12 @@ class AdminServer:
         self._check_failure = check_failure
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
-        # on other addresses, all of them included, any host name may be right
-        guarded = configuration.admin is not None and configuration.admin.address.is_loopback
-        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_by_its_own_name] if guarded else [])
+        self.app = web.Application(client_max_size=MAX_BODY, middlewares=_guards(configuration.admin))
         for page in (self.livez, self.readyz, self.metrics, self.status):
             self.app.router.add_get(f"/{page.__name__}", page)
         if revocations is not None:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
-        self._operations = EndpointOperations(board, rows.endpoints, on_endpoint_change)
+        self._operations = EndpointOperations(board, rows.endpoints, on_endpoint_change, stored)
         OperationPages(self._operations).add_to(self.app)
         if reload is not None:
             ReloadPage(reload, board).add_to(self.app)
@@ -270,6 +275,7 @@ class AdminServer:
             "health": _health(state, used=totals["requests"] > 0),
             "weight": weight_now(self._board.endpoint_states, row, endpoint.weight),
             "configured_weight": endpoint.weight,
+            "set_at_run_time": [name for name, word in (("state", "service"), ("weight", "weight")) if state[word]],
             "requests_in_flight": totals["in_flight"],
             "connections": totals["connections"],
             "idle_connections": totals["idle_connections"],
@@ -389,6 +395,26 @@ def _health(words: Mapping[str, Any], *, used: bool) -> str:
 def _age(moment: float) -> float | None:
     """Seconds since that time of the epoch; None for 0, which is never."""
     return round(max(0.0, time.time() - moment), 3) if moment > 0 else None
+
+
+def _guards(admin: Admin | None) -> list[Middleware]:
+    """Who gets what; by default, on an address that is not loopback everybody gets everything, as any host name may be right there."""
+    if admin is None:
+        return []
+    if admin.address.is_loopback:
+        return [_by_its_own_name]
+    return [_metrics_for_others] if admin.remote_access == "metrics" else []
+
+
+@web.middleware
+async def _metrics_for_others(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Other machines read metrics and readiness. So does a web page on this one, whose host name was pointed at it (DNS rebinding)."""
+    local = request.remote is not None and ip_address(request.remote).is_loopback
+    if request.path in FOR_OTHERS or (local and LOOPBACK.fullmatch(request.headers.get("Host", ""))):
+        return await handler(request)
+    return web.json_response({"error": "other machines get metrics only (admin.remote_access)"}, status=403)
 
 
 @web.middleware

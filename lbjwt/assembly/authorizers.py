@@ -8,7 +8,7 @@ from lbjwt.assembly.cluster import network_trust
 from lbjwt.auth.decision import PROFILES, Allowing
 from lbjwt.auth.identity import WOULD_REFUSE
 from lbjwt.errors import ConfigurationError, cause_of
-from lbjwt.files import read_regular
+from lbjwt.files import ReadFile, read_content
 from lbjwt.proxy._authorizer import Authorizer
 from lbjwt.proxy._check_call import CheckSettings
 from lbjwt.proxy._original import Description, OriginalRequest
@@ -34,12 +34,15 @@ _DESCRIPTIONS: Final = {
 }
 
 
-def new_authorizer(configuration: Configuration, listener: Listener, key: str) -> Authorizer | None:
+def new_authorizer(
+    configuration: Configuration, listener: Listener, key: str, read: ReadFile = read_content
+) -> Authorizer | None:
     """
     What a listener does in place of forwarding; None for one that forwards. Reads the file of its secret.
 
     Args:
         key: Path of the listener, for errors.
+        read: Reads that file.
 
     Raises:
         ConfigurationError: The secret cannot be read or used.
@@ -49,45 +52,54 @@ def new_authorizer(configuration: Configuration, listener: Listener, key: str) -
         return None
     profile = PROFILES[section.profile]
     try:
-        secrets = () if section.secret_file is None else read_secrets(section.secret_file)
+        secrets = () if section.secret_file is None else read_secrets(section.secret_file, read)
     except ConfigurationError as error:
         raise ConfigurationError(f"{key}.authorize.secret_file: {error}") from None
     original = OriginalRequest(
         _DESCRIPTIONS[section.described_by],
-        network_trust(section.trusted_peers),
+        _is_unix if listener.address.is_unix else network_trust(section.trusted_peers),
         secret_header=section.secret_header,
         secrets=secrets,
     )
-    identity = [pair.header for pair in configuration.claim_to_headers]
-    if any(route.report_only for route in configuration.routes or ()):
-        identity.append(WOULD_REFUSE)
-    allowing = Allowing(identity, removed_headers(configuration))
     return Authorizer(
         original,
-        allow=allowing,
+        allow=new_allowing(configuration),
         adapt=profile.adapted,
         redirects=profile.redirects,
         check=check_settings(configuration, section) if profile.original == "check" else None,
     )
 
 
+def _is_unix(peer: str) -> bool:
+    """Who could connect to a Unix socket has its permission."""
+    return peer == "unix"
+
+
+def new_allowing(configuration: Configuration) -> Allowing:
+    """What makes the answer *allowed* of every listener that is asked."""
+    identity = [pair.header for pair in configuration.claim_to_headers]
+    if any(route.report_only for route in configuration.routes or ()):
+        identity.append(WOULD_REFUSE)
+    return Allowing(identity, removed_headers(configuration))
+
+
 def check_settings(configuration: Configuration, section: Authorize) -> CheckSettings:
     """What Envoy gets by gRPC beside headers."""
-    places = [issuer.token_places(configuration.forward_token) for issuer in configuration.issuers.values()]
+    locations = [issuer.token_locations(configuration.forward_token) for issuer in configuration.issuers.values()]
     return CheckSettings(
         claims=section.dynamic_metadata,
-        parameters=dict.fromkeys(name for _, _, params, _ in places for name, forward in params if not forward),
-        cookies=any(not forward for _, cookies, _, _ in places for _, forward in cookies),
+        parameters=dict.fromkeys(name for one in locations for name, forward in one.params if not forward),
+        cookies=any(not forward for one in locations for _, forward in one.cookies),
     )
 
 
 def removed_headers(configuration: Configuration) -> list[str]:
     """Headers that hold a token and that are not passed on."""
-    places = [issuer.token_places(configuration.forward_token)[0] for issuer in configuration.issuers.values()]
-    return list(dict.fromkeys(name for headers in places for name, _, forward in headers if not forward))
+    locations = [issuer.token_locations(configuration.forward_token) for issuer in configuration.issuers.values()]
+    return list(dict.fromkeys(name for one in locations for name, _, forward in one.headers if not forward))
 
 
-def read_secrets(path: Path) -> tuple[bytes, ...]:
+def read_secrets(path: Path, read: ReadFile = read_content) -> tuple[bytes, ...]:
     """
     The secrets between a proxy and lbjwt in a file, one a line.
 
@@ -95,7 +107,7 @@ def read_secrets(path: Path) -> tuple[bytes, ...]:
         ConfigurationError: It cannot be read, or holds none, too many, or one that is short or cannot stand in a header.
     """
     try:
-        content, _ = read_regular(path, MAX_SECRET_FILE)
+        content = read(path, MAX_SECRET_FILE)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {cause_of(error)}") from None
     secrets = tuple(line.strip() for line in content.splitlines() if line.strip())

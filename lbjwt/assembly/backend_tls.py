@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from lbjwt.files import Kept, nothing_kept
 from lbjwt.net._tls import TlsPeer
 from lbjwt.net.certificate import BackendTls, BackendTlsSettings
 from lbjwt.net.tls import TLSError
@@ -32,13 +33,16 @@ def settings_of(section: Section | None, protocol: str = "http1") -> BackendTlsS
     )
 
 
-def new_backend_tls(clusters: Mapping[str, model.Cluster], known: Mapping[str, BackendTls]) -> dict[str, BackendTls]:
+def new_backend_tls(
+    clusters: Mapping[str, model.Cluster], known: Mapping[str, BackendTls], kept: Kept = nothing_kept
+) -> dict[str, BackendTls]:
     """
     Return the TLS of each cluster with https endpoints, by its name: the one in use where settings and files are the same. Reads files, so it may
     run in a thread.
 
     Args:
         known: Those in use.
+        kept: Used in place of files that cannot be used.
 
     Raises:
         TLSError: A file cannot be used.
@@ -51,7 +55,7 @@ def new_backend_tls(clusters: Mapping[str, model.Cluster], known: Mapping[str, B
         if before is not None and before.settings == settings and before.is_current():
             made[name] = before
         else:
-            made[name] = BackendTls(settings, key=f"clusters.{name}.tls")
+            made[name] = BackendTls(settings, key=f"clusters.{name}.tls", kept=kept)
     return made
 
 

@@ -11,6 +11,7 @@ from lbjwt.assembly.backend_tls import in_use, new_backend_tls, peer_of
 from lbjwt.assembly.certificates import Renewals
 from lbjwt.auth.identity import WOULD_REFUSE
 from lbjwt.config.model import FailLimit
+from lbjwt.files import Kept, nothing_kept
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster
@@ -36,10 +37,14 @@ class Clusters:
     Args:
         call_soon: Runs a function in the next turn of the event loop.
         call_later: Runs a function after so many seconds.
+        kept: As for `new_backend_tls`.
     """
 
-    def __init__(self, board: Board, call_soon: CallSoon, call_later: CallLater | None = None) -> None:
+    def __init__(
+        self, board: Board, call_soon: CallSoon, call_later: CallLater | None = None, kept: Kept = nothing_kept
+    ) -> None:
         self._board = board
+        self._kept = kept
         self._call_soon = call_soon
         self._call_later = call_later
         self._in_force: dict[str, Cluster] = {}
@@ -65,7 +70,12 @@ class Clusters:
 
     def plan_tls(self, configured: Mapping[str, model.Cluster]) -> dict[str, BackendTls]:
         """As `new_backend_tls`."""
-        return new_backend_tls(configured, self._tls)
+        return new_backend_tls(configured, self._tls, self._kept)
+
+    @property
+    def tls_files(self) -> Iterable[BackendTls]:
+        """What connections to endpoints use."""
+        return self._tls.values()
 
     def plan_members_tls(self, configured: Mapping[str, model.Cluster]) -> dict[str, BackendTls]:
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lbjwt.errors import KeyFormatError
-from lbjwt.files import read_regular
+from lbjwt.files import ReadFile, read_content
 from lbjwt.keys.errors import KeySourceError, sentence_of
 
 if TYPE_CHECKING:
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from lbjwt.jose.decryption import DecryptionKey
 
 
-def decryption_of(jwe: Jwe | None) -> Decryption | None:
+def decryption_of(jwe: Jwe | None, read: ReadFile = read_content) -> Decryption | None:
     """
     How the tokens of an issuer are decrypted; None when lbjwt accepts no encrypted ones.
+
+    Args:
+        read: Reads the files.
 
     Raises:
         KeySourceError: A file cannot be read or used; the message has its name and nothing of what is in it.
@@ -27,11 +30,11 @@ def decryption_of(jwe: Jwe | None) -> Decryption | None:
         return None
     from lbjwt.auth.encrypted import Decryption  # imports ciphers, which few processes need
 
-    keys = [key for file in jwe.key_files for key in decryption_keys(file)]
+    keys = [key for file in jwe.key_files for key in decryption_keys(file, read)]
     return Decryption(tuple(dict.fromkeys(keys)), jwe.algorithms, jwe.encryptions, jwe.required)
 
 
-def decryption_keys(file: Path) -> tuple[DecryptionKey, ...]:
+def decryption_keys(file: Path, read: ReadFile = read_content) -> tuple[DecryptionKey, ...]:
     """
     The keys of one file.
 
@@ -41,7 +44,7 @@ def decryption_keys(file: Path) -> tuple[DecryptionKey, ...]:
     from lbjwt.jose.decryption import MAX_BYTES, import_decryption_keys
 
     try:
-        return import_decryption_keys(read_regular(file, MAX_BYTES)[0])
+        return import_decryption_keys(read(file, MAX_BYTES))
     except OSError as error:
         raise KeySourceError(f"cannot read {file}: {sentence_of(error)}") from None
     except KeyFormatError as problem:

@@ -10,6 +10,7 @@ from lbjwt.assembly.decryption import decryption_of
 from lbjwt.auth.issuer_pattern import TENANT
 from lbjwt.auth.trusted_issuer import Revoked, TrustedIssuer
 from lbjwt.auth.verifier import Verifier
+from lbjwt.files import ReadFile, read_content
 
 if TYPE_CHECKING:
     from lbjwt.auth.encrypted import Decryption
@@ -94,14 +95,16 @@ def new_verifier(
     )
 
 
-def trusted_issuers(configuration: model.Configuration, instances: list[IssuerInstance]) -> dict[int, TrustedIssuer]:
+def trusted_issuers(
+    configuration: model.Configuration, instances: list[IssuerInstance], read: ReadFile = read_content
+) -> dict[int, TrustedIssuer]:
     """
-    What a verifier is reloaded with. Reads the files of `jwe`.
+    What a verifier is reloaded with. Reads the files of `jwe`, by `read`.
 
     Raises:
         KeySourceError: One of them cannot be used.
     """
-    decryptions = {label: decryption_of(issuer.jwe) for label, issuer in configuration.issuers.items()}
+    decryptions = {label: decryption_of(issuer.jwe, read) for label, issuer in configuration.issuers.items()}
     return {one.index: _trusted(configuration, one, decryptions[one.label]) for one in instances}
 
 

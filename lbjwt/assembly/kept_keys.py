@@ -21,14 +21,16 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from lbjwt.assembly.decryption_files import DecryptionFiles
 from lbjwt.assembly.keys import EmbeddedControl, first_fetch, key_sets, put_inherited, put_stored, worker_sources
 from lbjwt.assembly.revocations import new_reader, revocation_check
 from lbjwt.assembly.sources import wait_for_keys
 from lbjwt.keys.errors import sentence_of
-from lbjwt.keys.worker import WorkerKeys
+from lbjwt.keys.worker import LOOK, WorkerKeys
 from lbjwt.observe._board import Board
 
 if TYPE_CHECKING:
+    from lbjwt.assembly.followed_file import FollowedFile
     from lbjwt.assembly.issuers import IssuerInstance
     from lbjwt.auth.trusted_issuer import Revoked
     from lbjwt.auth.verifier import Verifier
@@ -52,6 +54,7 @@ class KeptKeys:
             a balancer may own it.
         instances: The issuers.
         clock: Seconds since the epoch.
+        file: What the configuration was read from, to follow it.
     """
 
     def __init__(
@@ -59,8 +62,10 @@ class KeptKeys:
         configuration: Configuration,
         instances: Sequence[IssuerInstance],
         clock: Callable[[], float] = time.time,
+        file: FollowedFile | None = None,
     ) -> None:
         self.clock = clock
+        self.file = file
         self.longest_wait = wait_for_keys(instances)
         """Seconds that a request waits at most for keys that a fetch may bring."""
         self.first_wait = first_fetch(instances)
@@ -76,16 +81,19 @@ class KeptKeys:
         """What the verifier asks about every token."""
         return self.revokes is not None and self.revokes(issuer, key_id, claims, now)
 
-    def start(self, verifier: Verifier) -> None:
+    def start(self, verifier: Verifier, inherited: Sequence[StoredKeySet] = ()) -> None:
         """
         Read what is on disk, and begin to fetch the rest.
+
+        Args:
+            inherited: Key sets that were fetched before.
 
         Raises:
             KeySourceError: A key file or an environment variable cannot be used.
             RevocationError: The file or the log of revocations cannot be used.
         """
         self._verifier = verifier
-        self._loop = _KeyLoop(self, verifier, ())
+        self._loop = _KeyLoop(self, verifier, inherited)
         self._loop.begin()
         _alive.add(self)
 
@@ -105,6 +113,17 @@ class KeptKeys:
     def describe(self) -> dict[str, dict[str, Any]]:
         """Of each fetched source, by the name of its issuer."""
         return {} if self._loop is None else self._loop.control.describe()
+
+    def key_sets(self) -> list[StoredKeySet]:
+        """What was fetched."""
+        return [] if self._loop is None else key_sets(self.instances, self._loop.control.feed)
+
+    def look_at_file(self) -> bool:
+        """Follow the file of the configuration. True when other keys have taken the place of these."""
+        if self.file is None or not self.file.look():
+            return False
+        _alive.discard(self)
+        return True
 
     def close(self) -> None:
         """End the thread and withdraw the keys: without it nobody would notice that they became too old."""
@@ -231,8 +250,19 @@ class _KeyLoop:
             self._keys.start()
             stack.push_async_callback(self.control.stop)
             await self.control.start()
+            decryption = DecryptionFiles(self._kept.instances, self._verifier.use_decryption)
+            stack.callback(decryption.stop)
             self._started.set_result(None)
-            await self._ending.wait()
+            while not await self._ends_within(LOOK):
+                decryption.look()
+                if self._kept.look_at_file():
+                    break
+
+    async def _ends_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+        return self._ending.is_set()
 
     def _enter(self, issuer: int, future: Future[None]) -> None:
         waiting = self._waiting.setdefault(issuer, [])

@@ -27,6 +27,7 @@ from lbjwt.assembly.sources import (
     source_settings,
     stored_keys,
 )
+from lbjwt.files import Kept, nothing_kept
 from lbjwt.keys.errors import StoreError
 from lbjwt.keys.feed import KeyFeed, StoredKeySet
 from lbjwt.keys.log import log_key_changes
@@ -56,12 +57,14 @@ def worker_sources(
     verifier: Verifier,
     board: Board,
     feed: KeyFeed,
+    kept: Kept = nothing_kept,
 ) -> dict[int, Source]:
     """
     The key sources of a process that verifies, by issuer index.
 
     Args:
         known: Those in force. One with equal settings stays.
+        kept: Used in place of key files that cannot be used.
 
     Raises:
         KeySourceError: The environment does not hold a secret.
@@ -72,7 +75,8 @@ def worker_sources(
         if index in known and known[index].settings == settings:
             sources[index] = known[index]
         elif remote is None:
-            sources[index] = local_keys(instance, publish=_LocalPublisher(verifier, board, instance), board=board)
+            publish = _LocalPublisher(verifier, board, instance)
+            sources[index] = local_keys(instance, publish=publish, board=board, kept=kept)
         else:
             requested = RequestedKeys(partial(feed.request_keys, index, board.slot))
             sources[index] = FeedKeys(

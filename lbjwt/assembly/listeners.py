@@ -21,11 +21,13 @@ from lbjwt.assembly.authorizers import new_authorizer
 from lbjwt.assembly.certificates import Renewals
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.config.model import Configuration, Listener
+from lbjwt.files import Kept, ReadFile, nothing_kept, read_content
 from lbjwt.http2._session import Limits as Http2Limits
 from lbjwt.net.adopt import accept_waiting
 from lbjwt.net.certificate import Certificate
 from lbjwt.net.descriptors import available
-from lbjwt.net.sockets import backlog, bind, close, stop_listening
+from lbjwt.net.sockets import backlog, bind, bind_path, close, stop_listening
+from lbjwt.net.unix_socket import remove_paths, set_modes
 from lbjwt.observe._board import Board
 from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._authorizer import Authorizer
@@ -68,11 +70,22 @@ class ListenerPlan:
     bound: list[socket.socket] = field(default_factory=list)
     """Not given: bound here."""
 
+    def give_up(self) -> None:
+        """Close what was bound here."""
+        remove_paths(self.bound)
+        close(self.bound)
+
 
 class Listeners:
-    """Accepts clients in the running loop."""
+    """
+    Accepts clients in the running loop.
 
-    def __init__(self, board: Board) -> None:
+    Args:
+        kept: Used in place of certificates that cannot be used.
+    """
+
+    def __init__(self, board: Board, kept: Kept = nothing_kept) -> None:
+        self._kept = kept
         self.context: ProxyContext | None = None
         """Set before the first `use`."""
         self._board = board
@@ -84,16 +97,25 @@ class Listeners:
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of every socket it accepts on."""
+        """Host and port of every socket it accepts on, except Unix sockets."""
         return [
             sock.getsockname()[:2]
             for listener in self._by_name.values()
             for server in listener.servers
             for sock in server.sockets
+            if sock.family != socket.AF_UNIX
         ]
 
+    @property
+    def certificates(self) -> list[Certificate]:
+        """Those in use."""
+        return [one.certificate for one in self._by_name.values() if one.certificate is not None]
+
     def plan(
-        self, configuration: Configuration, sockets: Sequence[Sequence[socket.socket]] | None = None
+        self,
+        configuration: Configuration,
+        sockets: Sequence[Sequence[socket.socket]] | None = None,
+        read: ReadFile = read_content,
     ) -> ListenerPlan:
         """
         Make what the listeners of a configuration need, and change nothing. Reads files, so it may run in a thread.
@@ -101,6 +123,8 @@ class Listeners:
         Args:
             sockets: Bound ones for each listener, also for those that are in use already; they belong to the caller until `use`. None: bind what
                 is new.
+
+            read: Reads the files of secrets.
 
         Raises:
             TLSError: A certificate or its key cannot be used.
@@ -111,7 +135,7 @@ class Listeners:
         try:
             for at, (name, listener) in enumerate(configuration.named_listeners.items()):
                 plan.certificates[name] = self._certificate(name, listener, f"listeners[{at}].tls")
-                plan.authorizers[name] = new_authorizer(configuration, listener, f"listeners[{at}]")
+                plan.authorizers[name] = new_authorizer(configuration, listener, f"listeners[{at}]", read)
             for at, (name, listener) in enumerate(configuration.named_listeners.items()):
                 if sockets is not None:
                     if name in self._by_name:
@@ -119,10 +143,10 @@ class Listeners:
                     else:
                         plan.sockets[name] = list(sockets[at])
                 elif name not in self._by_name:
-                    plan.sockets[name] = bind(listener.address, key=f"listeners[{at}].address")[0]
+                    plan.sockets[name] = _bound(listener, f"listeners[{at}].address")
                     plan.bound += plan.sockets[name]
         except BaseException:
-            close(plan.bound)
+            plan.give_up()
             raise
         return plan
 
@@ -131,7 +155,7 @@ class Listeners:
         tls = listener.tls
         if tls is None:
             return None
-        made = Certificate(tls.certificate, tls.private_key, key=key, http2=listener.http2)
+        made = Certificate(tls.certificate, tls.private_key, key=key, http2=listener.http2, kept=self._kept)
         known = self._by_name.get(name)
         return known.certificate if known is not None and made == known.certificate else made
 
@@ -152,6 +176,7 @@ class Listeners:
                 self._leave(listener.settings)
                 listener.settings = ListenerSettings(policy)
             self._by_name[name] = listener
+            set_modes(listener.sockets, section.path_mode)
             settings = listener.settings
             settings.policy = policy
             settings.authorizer = plan.authorizers[name]
@@ -178,7 +203,8 @@ class Listeners:
         for sock in listener.sockets:
             accept_waiting(loop, sock, lambda: self._client(listener))
         _end(listener)
-        stop_listening(listener.sockets)
+        remove_paths(listener.sockets)
+        stop_listening(sock for sock in listener.sockets if sock.family != socket.AF_UNIX)  # which other workers share
         close(listener.sockets)
         self._leave(listener.settings)
 
@@ -213,9 +239,7 @@ class Listeners:
 
     def look_at_certificates(self) -> None:
         """Use pairs of files that were replaced for the next handshakes."""
-        self._renewals.look(
-            [one.certificate for one in self._by_name.values() if one.certificate is not None], self._use_certificate
-        )
+        self._renewals.look(self.certificates, self._use_certificate)
 
     def _use_certificate(self, certificate: Certificate, context: ssl.SSLContext) -> None:
         for listener in self._by_name.values():
@@ -258,8 +282,14 @@ class Listeners:
         self._pause()
         self._renewals.stop()
         for listener in self._by_name.values():
+            remove_paths(listener.sockets)
             close(listener.sockets)
         self._by_name = {}
+
+
+def _bound(listener: Listener, key: str) -> list[socket.socket]:
+    path = listener.address.path
+    return bind(listener.address, key=key)[0] if path is None else [bind_path(path, listener.path_mode, key=key)]
 
 
 def _kind(authorizer: Authorizer | None) -> str:
@@ -278,6 +308,7 @@ def _http2_limits(configuration: Configuration) -> Http2Limits:
         max_field_bytes=limits.max_request_head,
         max_resets=limits.http2.max_resets,
         max_control_frames=limits.http2.max_control_frames,
+        settings_timeout=limits.http2.settings_timeout,
     )
 
 

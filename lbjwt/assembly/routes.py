@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth._route_rules import route_rules
@@ -142,11 +142,9 @@ class _Maker:
 
     def __init__(self, configuration: model.Configuration, instances: list[IssuerInstance]) -> None:
         self._instances = instances
-        self._places: dict[tuple[Any, ...], TokenPlaces] = {}
-        self._forward = configuration.forward_token
-        for key in {one.issuer.token_places(self._forward): None for one in instances}:
-            headers, cookies, params, subprotocol = key
-            self._places[key] = TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
+        of_instance = {one.index: one.issuer.token_locations(configuration.forward_token) for one in instances}
+        self._places = {locations: locations.token_places() for locations in dict.fromkeys(of_instance.values())}
+        self._of_instance = {index: self._places[locations] for index, locations in of_instance.items()}
 
     @property
     def places(self) -> list[TokenPlaces]:
@@ -166,10 +164,10 @@ class _Maker:
         return [TokenPlaces(params=[(name, False) for name in group]) for group in groups]
 
     def demand(self, issuers: list[IssuerInstance], route: RouteConfiguration | None = None) -> Demand:
-        by_places: dict[tuple[Any, ...], set[int]] = {}
+        by_places: dict[TokenPlaces, set[int]] = {}
         for instance in issuers:
-            by_places.setdefault(instance.issuer.token_places(self._forward), set()).add(instance.index)
-        places = [self._places[key] for key in by_places]
+            by_places.setdefault(self._of_instance[instance.index], set()).add(instance.index)
+        places = list(by_places)
         indexes = [frozenset(found) for found in by_places.values()]
         if route is not None:
             every = len(issuers) == len(self._instances)

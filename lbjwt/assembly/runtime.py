@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lbjwt.assembly.cluster import Clusters, forwarding_trust
+from lbjwt.assembly.decryption_files import DecryptionFiles
 from lbjwt.assembly.descriptors import Shares, shares
 from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
+from lbjwt.assembly.kept_files import Contents, FilesReadOnce, KeptFiles, names_of
 from lbjwt.assembly.keys import worker_sources
 from lbjwt.assembly.listeners import Listeners
 from lbjwt.assembly.snapshot import new_snapshot
 from lbjwt.assembly.sources import wait_for_keys
 from lbjwt.errors import ConfigurationError, cause_of
+from lbjwt.keys.source import LocalKeys
 from lbjwt.keys.worker import ControlLink, WorkerKeys
-from lbjwt.net.sockets import close
 from lbjwt.net.threads import in_thread
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.proxy._context import ProxyContext
@@ -63,6 +65,8 @@ class Plan:
     snapshot: Snapshot
     shares: Shares
     access_log: AccessLog | None
+    read_once: Contents
+    """Files that were read, and are not watched."""
 
 
 class Runtime:
@@ -73,6 +77,7 @@ class Runtime:
         verifier: Of the first configuration, without keys.
         link: To the process that fetches keys.
         is_alone: As for `shares`.
+        kept: What files held in the process whose place this one takes, and what they hold here.
     """
 
     def __init__(
@@ -83,9 +88,13 @@ class Runtime:
         offenders: Offenders | None,
         *,
         is_alone: bool = False,
+        kept: KeptFiles | None = None,
     ) -> None:
+        self._kept = kept or KeptFiles()
+        self._kept.in_force = self._files_in_force
+        self._read_once: Contents = {}
         self.keys = WorkerKeys(board, link)
-        self.listeners = Listeners(board)
+        self.listeners = Listeners(board, self._kept.of)
         self.context: ProxyContext | None = None
         self.access_log: AccessLog | None = None
         self.instances: list[IssuerInstance] = []
@@ -98,8 +107,10 @@ class Runtime:
             board,
             lambda callback: asyncio.get_running_loop().call_soon(callback),
             lambda seconds, callback: asyncio.get_running_loop().call_later(seconds, callback),
+            self._kept.of,
         )
         self._connector: Connector | None = None
+        self._decryption = DecryptionFiles((), verifier.use_decryption)
 
     async def plan(
         self, configuration: Configuration, rows: RowNumbers, sockets: Sequence[Sequence[socket.socket]] | None = None
@@ -115,13 +126,16 @@ class Runtime:
             LbjwtError: As `LoadBalancer.start`; nothing has changed.
         """
         instances = issuer_instances(configuration, rows.issuers)
-        sources = worker_sources(instances, self.keys.sources, self._verifier, self._board, self._link.feed)
+        read = FilesReadOnce(self._kept)
+        sources = worker_sources(
+            instances, self.keys.sources, self._verifier, self._board, self._link.feed, self._kept.of
+        )
         new_sources = [source for index, source in sources.items() if self.keys.sources.get(index) is not source]
         clusters = self._clusters.named(configuration.clusters)
         backend_tls = await in_thread(self._clusters.plan_tls, configuration.clusters)
         trusts = forwarding_trust(configuration)
-        trusted = await in_thread(trusted_issuers, configuration, instances)
-        listeners = await in_thread(self.listeners.plan, configuration, sockets)
+        trusted = await in_thread(trusted_issuers, configuration, instances, read)
+        listeners = await in_thread(self.listeners.plan, configuration, sockets, read)
         access_log = None
         try:
             access_log = self._log_of(configuration)
@@ -150,15 +164,16 @@ class Runtime:
                 snapshot,
                 shares(configuration, connections=connections, is_alone=self._is_alone),
                 access_log,
+                read.contents,
             )
         except BaseException:
-            close(listeners.bound)
+            listeners.give_up()
             self._close_unused(access_log)
             raise
 
     def give_up(self, plan: Plan) -> None:
         """Close what was opened for a plan that will not be in force."""
-        close(plan.listeners.bound)
+        plan.listeners.give_up()
         self._close_unused(plan.access_log)
 
     def _log_of(self, configuration: Configuration) -> AccessLog | None:
@@ -181,7 +196,11 @@ class Runtime:
         """Put a plan into force. `Listeners.accept` then opens the listeners that are new."""
         without_keys = {index: None for index, source in plan.sources.items() if source.ring is None}
         self._verifier.reload(plan.trusted, keys=without_keys)
+        self._decryption.stop()
+        self._decryption = DecryptionFiles(plan.instances, self._verifier.use_decryption, logs=self._board.slot == 0)
         self._board.keep_issuers(plan.rows.issuers.values())
+        self._kept.forget()
+        self._read_once = plan.read_once
         self.instances = plan.instances
         self.keys.use(plan.sources)
         context = self.context or self._set_up(plan)
@@ -245,7 +264,10 @@ class Runtime:
             cluster.follow_states()
 
     def sweep(self) -> None:
-        """End streams whose token has expired; forget clusters that left, and take or refuse new clients by the descriptors that are left."""
+        """
+        End streams whose token has expired; forget clusters that left, take or refuse new clients by the descriptors that are left, and read keys for
+        decryption that were replaced.
+        """
         assert self.context is not None
         self.follow_endpoint_states()  # a notification may be lost
         self.context.sweep()
@@ -253,8 +275,19 @@ class Runtime:
         if self._clusters.forget():
             self.context.clusters = self._clusters.all
         self.listeners.mind_descriptors()
+        self._decryption.look()
         if self.access_log is not None:
             self.access_log.flush()
+
+    def _files_in_force(self) -> Contents:
+        found = dict(self._read_once)
+        for files in (*self.listeners.certificates, *self._clusters.tls_files):
+            if files.contents:
+                found[names_of(files.paths)] = files.contents
+        for source in self.keys.sources.values():
+            if isinstance(source, LocalKeys) and source.paths:
+                found[names_of(source.paths)] = source.contents
+        return found
 
     def look_at_certificates(self) -> None:
         """Use certificates, keys and authorities that were replaced on disk."""
@@ -263,6 +296,7 @@ class Runtime:
 
     async def close(self) -> None:
         """End every connection."""
+        self._decryption.stop()
         self._clusters.close()
         if self._connector is not None:
             await self._connector.close()

@@ -15,6 +15,7 @@ import orjson
 
 from lbjwt._compact import parse_base64url, parse_object
 from lbjwt.errors import LbjwtError
+from lbjwt.files import Kept, nothing_kept
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys import store
 from lbjwt.keys.egress import SYSTEM_TLS, ClientTls, Egress
@@ -169,9 +170,11 @@ def source_settings(instance: IssuerInstance) -> object:
     )
 
 
-def local_keys(instance: IssuerInstance, *, publish: Callable[[KeyRing], None], board: Board) -> LocalKeys:
+def local_keys(
+    instance: IssuerInstance, *, publish: Callable[[KeyRing], None], board: Board, kept: Kept = nothing_kept
+) -> LocalKeys:
     """
-    A source that is not fetched.
+    A source that is not fetched. kept: used in place of files that cannot be used.
 
     Raises:
         KeySourceError: The environment does not hold the secret.
@@ -186,6 +189,7 @@ def local_keys(instance: IssuerInstance, *, publish: Callable[[KeyRing], None], 
         board=board,
         issuer=instance.index,
         settings=source_settings(instance),
+        kept=kept,
     )
 
 
@@ -209,12 +213,8 @@ def stored_keys(directory: Path, instance: IssuerInstance) -> Path:
 
 
 def wait_for_keys(instances: Sequence[IssuerInstance]) -> float:
-    """Seconds a request waits at most for keys that a fetch may bring: that long a fetch can last, and twice as long with discovery."""
-    issuers = [one.issuer for one in instances]
-    fetches = [issuer.remote_jwks.timeout for issuer in issuers if issuer.remote_jwks is not None]
-    fetches += [2 * issuer.discovery.timeout for issuer in issuers if issuer.discovery is not None]
-    fetches += [2 * issuer.remote_keys.timeout for issuer in issuers if issuer.remote_keys is not None]
-    return max(fetches, default=0.0)
+    """Seconds a request waits at most for keys that an attempt to fetch them may bring."""
+    return max((one.issuer.fetch.longest_attempt for one in instances if one.issuer.fetch is not None), default=0.0)
 
 
 def key_lifecycle(remote: KeyFetch) -> KeyLifecycle:

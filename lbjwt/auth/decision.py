@@ -21,6 +21,8 @@ from lbjwt.http1._answer import Answer
 
 REMOVE: Final = "X-Envoy-Auth-Headers-To-Remove"
 STATUS: Final = "X-Lbjwt-Status"
+OWN_PROTOCOLS: Final = frozenset({"spoe", "check"})
+"""Where proxies describe the original request that do not ask by HTTP: HAProxy's SPOE filter, and Envoy by gRPC."""
 MAX_HYPHENS: Final = 4
 """In a header name whose other spellings are all listed for removal, which are 2 to this power."""
 
@@ -35,7 +37,7 @@ class Profile:
     What one proxy expects of who answers it.
 
     Attributes:
-        original: Where it usually describes the original request: `wire`, `x-forwarded` or `x-original`. By a protocol of its own: `spoe` or `check`.
+        original: Where it usually describes the original request: `wire`, `x-forwarded` or `x-original`; one of `OWN_PROTOCOLS` for always there.
         redirects: It passes a redirect on to the browser.
         three_statuses: It understands 200, 401 and 403, and makes 500 of every other.
     """
@@ -50,14 +52,14 @@ class Profile:
             return _NOT_A_DENIAL
         if not self.three_statuses or answer.status in (401, 403) or answer.status >= 500:
             return answer
-        lines = _lines_of(answer)
-        challenged = any(line.lower().startswith(b"www-authenticate:") for line in lines)
+        fields = _own_fields(answer)
+        challenged = any(name.lower() == b"www-authenticate" for name, _ in fields)
         # A malformed token or two of them are cured by another token; a path or an address is not.
         status = 401 if answer.status == 400 and challenged else 403
         if status == 403:
-            lines = [line for line in lines if not line.lower().startswith(b"www-authenticate:")]
-        lines = [b"%b: %d" % (STATUS.encode(), answer.status), *lines]
-        return Answer(status, b"".join(b"%b\r\n" % line for line in lines), answer.body)
+            fields = [field for field in fields if field[0].lower() != b"www-authenticate"]
+        fields = [(STATUS.encode(), b"%d" % answer.status), *fields]
+        return Answer(status, b"".join(b"%b: %b\r\n" % field for field in fields), answer.body)
 
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
@@ -133,7 +135,7 @@ class Decision:
 
 def decision_of(answer: Answer) -> Decision:
     """What an answer of an authorizer says."""
-    fields = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in _lines_of(answer))]
+    fields = _own_fields(answer)
     if answer.status != 200:
         return Decision(answer.status, tuple(fields), (), answer.body)
     remove = [value for name, value in fields if name == REMOVE.encode()]
@@ -141,7 +143,6 @@ def decision_of(answer: Answer) -> Decision:
     return Decision(200, tuple(headers), tuple(remove[0].split(b", ")) if remove else (), b"")
 
 
-def _lines_of(answer: Answer) -> list[bytes]:
-    """The field lines it was made with: between the server's name and the length."""
-    head: bytes = answer.head
-    return head.split(b"\r\n")[2:-2]
+def _own_fields(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """The fields it was made with."""
+    return [field for field in answer.header_fields() if field[0] not in (b"Server", b"Content-Length")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from lbjwt._fastverify import DenyReason, Gate
@@ -132,6 +133,36 @@ class Verifier:
         verifications = [issuer.verification for issuer in made.values()]
         self._gate.reload(verifications, select=select, max_token=max_token, decrypt=decrypting(trusted))
         self._issuers = made
+
+    def use_decryption(self, decryptions: Mapping[int, Decryption | None]) -> bool:
+        """
+        Replace the keys that decrypt the tokens of some issuers. Their tokens are verified anew, those of the others stay verified. Not while another
+        thread calls `publish` or `reload`.
+
+        Args:
+            decryptions: By the index of the issuer; None to accept no encrypted token.
+
+        Returns:
+            Whether any of them differs from what was in force.
+
+        Raises:
+            LookupError: No issuer has one of these indexes; nothing has changed.
+        """
+        known = {index: self._issuers[index] for index in decryptions}
+        made = {
+            index: CompiledIssuer(index, replace(one.trusted, decryption=decryptions[index]), self._revoked, one)
+            for index, one in known.items()
+            if one.trusted.decryption != decryptions[index]
+        }
+        issuers = self._issuers | made
+        trusted = {index: one.trusted for index, one in issuers.items()}
+        if made:
+            verifications = [one.verification for one in issuers.values()]
+            self._gate.reload(
+                verifications, select=selection(trusted), max_token=_max_token(trusted), decrypt=decrypting(trusted)
+            )
+            self._issuers.update(made)
+        return bool(made)
 
     @classmethod
     def from_jwks(

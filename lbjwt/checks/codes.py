@@ -37,6 +37,8 @@ SENTENCES: Final = {
     "rewrite-around-route": "endpoints get a request for {asked} as {target}, which {route} protects by other rules; give both routes the same "
     "rules, or choose another path",
     "cluster-unused": "no route forwards to this cluster; name it in a route, or remove it",
+    "forwarding-unused": "every listener has mode: authorize, so lbjwt forwards nothing, and {what} no effect; remove {it}, or add a "
+    "listener that forwards",
     # text that is compared as it stands
     "variable-as-text": NOT_REPLACED,
     "path-with-star": "lbjwt compares paths literally, without wildcards and parameters; to match everything below a path, use prefix",
@@ -44,12 +46,14 @@ SENTENCES: Final = {
     # the service
     "listener-plain": "this listener has no TLS, so anybody on the network path can steal the tokens",
     "asked-by-everyone": "everybody may ask this listener, and name any address as that of the client; list your own proxies, or set secret_file",
+    "asked-by-every-user": "every user of this machine may ask this listener, and name any address as that of the client; take the last digit of the "
+    "mode back to 0, or set secret_file",
     "header-names-allow": "some backends read X_Jwt_Sub as X-Jwt-Sub, so clients can forge the headers that lbjwt sets",
     "identity-without-issuer": "two issuers can give the same sub to different people (RFC 7519 §4.1.2); pass iss on as well",
     "trust-everyone": "lbjwt accepts X-Forwarded-For from everybody, so clients can forge their address; list your own proxies only",
     "log-personal-data": "{claim} identifies a person to everybody who can read the access log; sub is enough to find the requests of a user",
     "log-payload": "the access log has every claim of each token, also names and addresses of people; list the claims that you need in claims",
-    "admin-exposed": "the admin API requires no password, and other machines can reach it",
+    "admin-exposed": "the admin API requires no password, and other machines can reach it; with remote_access: metrics they can only read metrics",
     "revocation-forgotten": "revocations made through the admin API are lost at a restart; set state_directory",
     "revocation-without-lifetime": "revocations expire, and without max_lifetime a token may be valid for longer than its revocation",
     "backend-unverified": "lbjwt does not verify the certificates of these endpoints, so anybody on the network path can read and change requests, "

@@ -30,6 +30,8 @@ _BELOW: Final = "/lbjwt-check"  # a step that no route is likely to name
 _AWS_KEYS: Final = re.compile(
     r"^https://(public-keys\.auth\.elb|s3-us-gov-[a-z]+-1\.amazonaws\.com/aws-elb-public-keys)"
 )
+_OF_FORWARDING: Final = ("rewrite", "cluster", "timeout", "retry", "end_streams", "stream_grace")
+"""Keys of a route that say what becomes of a request that is forwarded."""
 _PATTERN: Final = re.compile(r"\*|/:[A-Za-z_]")
 _DOTTED: Final = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+", re.ASCII)
 # A name that is a host, forwards (kubernetes.io) or backwards (com.example.roles), is the name of one claim: RFC 7519 §2, Collision-Resistant Name.
@@ -52,6 +54,7 @@ def warnings(configuration: Configuration) -> list[Problem]:
         *_clusters(configuration),
         *_issuers(configuration),
         *_routes(configuration),
+        *_forwarding(configuration),
         *_literals(configuration),
     ]
 
@@ -61,6 +64,8 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
         if listener.tls is None and not listener.address.is_loopback:
             yield warning(("listeners", at), "listener-plain")
         asked = listener.authorize
+        if asked is not None and listener.address.is_unix and listener.path_mode & 0o002 and asked.secret_file is None:
+            yield warning(("listeners", at, "socket_mode"), "asked-by-every-user")
         if asked is not None and asked.secret_file is None and any(one.prefixlen == 0 for one in asked.trusted_peers):
             yield warning(("listeners", at, "authorize", "trusted_peers"), "asked-by-everyone")
     for at, network in enumerate(configuration.trusted_proxies):
@@ -79,7 +84,7 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
     if configuration.access_log is not None:
         yield from _logged(configuration.access_log)
     admin, revocation = configuration.admin, configuration.revocation
-    if admin is not None and not admin.address.is_loopback:
+    if admin is not None and not admin.address.is_loopback and admin.remote_access == "full":
         yield warning(("admin", "address"), "admin-exposed")
     if revocation is not None and admin is not None and configuration.state_directory is None:
         yield warning(("revocation",), "revocation-forgotten", at_key=True)
@@ -116,8 +121,10 @@ def _issuers(configuration: Configuration) -> Iterator[Problem]:
         path: KeyPath = ("issuers", label)
         if issuer.any_issuer:
             yield warning((*path, "any_issuer"), "any-issuer")
-        # tokens of AWS load balancers have no audience, but their header tells who they are for
+        # Tokens of AWS load balancers have no audience, but their header tells who they are for. Access tokens of Amazon Cognito have none either:
+        # their client and their scopes, which begin with the name of the API, tell it.
         bound = not issuer.required_headers.keys().isdisjoint(("signer", "client"))
+        bound = bound or bool(issuer.clients and issuer.required_scopes)
         if issuer.any_audience and not bound and _opens_unasked(label, configuration):
             yield warning((*path, "any_audience"), "any-audience")
         # the other two ask for exp, too
@@ -192,6 +199,21 @@ def _routes(configuration: Configuration) -> Iterator[Problem]:
     yield from _emails(configuration)
     yield from _opened(routes)
     yield from _rewritten(configuration)
+
+
+def _forwarding(configuration: Configuration) -> Iterator[Problem]:
+    """Settings of requests that are forwarded, where none is: the operator may believe that they hold for the proxy that asks."""
+    if any(listener.mode != "authorize" for listener in configuration.listeners):
+        return
+    for at, route in enumerate(configuration.routes):
+        given = [key for key in _OF_FORWARDING if key in route.model_fields_set]
+        if given:
+            what = f"{' and '.join(given)} {'have' if len(given) > 1 else 'has'}"
+            yield warning(
+                ("routes", at, given[0]), "forwarding-unused", at_key=True, what=what, it="them" if given[1:] else "it"
+            )
+    if configuration.clusters:
+        yield warning(("clusters",), "forwarding-unused", at_key=True, what="clusters have", it="them")
 
 
 def _comparisons(route: int, rules: Sequence[Rule]) -> Iterator[tuple[KeyPath, Rule]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 import ssl
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from lbjwt.errors import cause_of
 from lbjwt.net.handshake import fault_of
 from lbjwt.net.sockets import BindError, bind, close
 from lbjwt.net.tls import TLSError
+from lbjwt.net.unix_socket import path_fault
 from lbjwt.upstream.health.probe import NotMade, Target, probe
 
 if TYPE_CHECKING:
@@ -62,6 +64,9 @@ def port_results(subject: str, address: Address, running: bool) -> Iterator[Resu
     Args:
         running: A lbjwt of this configuration answers at its admin API, and so has the ports.
     """
+    if address.path is not None:
+        yield _path_result(subject, address.path, running)
+        return
     try:
         (sockets,) = bind(address, key="address")
     except BindError as error:
@@ -75,6 +80,20 @@ def port_results(subject: str, address: Address, running: bool) -> Iterator[Resu
     close(sockets)
     where = str(address) if address.port else f"{address} (the kernel chooses the port)"
     yield Result(subject, "port", "ok", f"{where} is free")
+
+
+def _path_result(subject: str, path: str, running: bool) -> Result:
+    """Nothing is bound here: a lbjwt that starts in this moment would lose its path."""
+    directory, cause = os.path.dirname(path), path_fault(path)
+    if cause and running and "listens" in cause:
+        return Result(subject, "port", "note", f"a running lbjwt, whose admin API responds, uses unix:{path}")
+    if not cause and not os.path.isdir(directory):
+        cause = "its directory does not exist"
+    elif not cause and not os.access(directory, os.W_OK | os.X_OK):
+        cause = "lbjwt may not create the path in its directory"
+    if cause:
+        return Result(subject, "port", "problem", f"cannot listen on unix:{path}: {cause}")
+    return Result(subject, "port", "ok", f"unix:{path} is free")
 
 
 def _remedy(cause: str) -> str:

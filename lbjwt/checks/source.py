@@ -1,6 +1,5 @@
 """The sources of `lbjwt serve`: a file, or flags; read with every check that `lbjwt check` makes."""
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from lbjwt.config.load import Examination, examine_file
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.reading import Reading
+from lbjwt.files import stamp_of
 
 
 class FileSource:
@@ -37,12 +37,8 @@ class FileSource:
         return _reading(examination, every_problem(examination) if examination.configuration is None else [])
 
     def stamp(self) -> object:
-        """Time of the last write, size, and identity of the file behind all links; None when there is none, or nobody may look."""
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_dev, found.st_ino
+        """As `stamp_of`."""
+        return stamp_of(self._path)
 
 
 class FlagsSource:

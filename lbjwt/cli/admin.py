@@ -56,7 +56,7 @@ def ask(admin: str, method: str, path: str, body: bytes | str, *, doubt: str, ti
         connection.connect()
     except (OSError, http.client.HTTPException) as error:
         raise click.ClickException(
-            f"cannot connect to {parts.netloc} ({_cause(error)}); nothing was changed. Is the admin API at this address?"
+            f"cannot connect to {parts.netloc} ({_cause(error)}); nothing was changed. Is the admin API at this address (--admin)?"
         ) from None
     try:
         connection.request(method, path, body, {"Content-Type": "application/json"})

@@ -5,15 +5,17 @@ import binascii
 import datetime
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from lbjwt.auth.revocation import LATEST
 from lbjwt.auth.revocation_format import parse_time
 from lbjwt.errors import LbjwtError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 _TIMES: Final = ("iat", "nbf", "exp", "auth_time")
 _LONGEST: Final = 1 << 20  # bytes read from standard input: no token is longer
@@ -51,6 +53,19 @@ def decode(token: str, *, encrypted: str = "") -> tuple[dict[str, Any], dict[str
     if len(parts) != 3:
         raise click.ClickException("a token must have three parts with dots between them")
     return _object(parts[0], "header"), _object(parts[1], "payload")
+
+
+def decrypt_option(command: Command) -> Command:
+    """The option `--decrypt` of commands that read a token: the argument `key_files`, which is for `decrypted`."""
+    option = click.option(
+        "--decrypt",
+        "key_files",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="A file with a private key (JWK, JWK Set or PEM) that decrypts an encrypted token (JWE). Repeatable.",
+    )
+    return option(command)
 
 
 def decrypted(token: str, key_files: Sequence[Path]) -> str:

@@ -70,7 +70,7 @@ def drain(cluster: str, endpoint: str, admin: str, wait: bool, timeout: float) -
     """Send no new request to an endpoint, in all workers.
 
     Requests in flight end normally, and idle connections are closed. Clients that an affinity cookie bound to the endpoint get another one. A reload
-    keeps the state, a restart does not.
+    keeps the state; with a state_directory, a restart and an upgrade keep it too.
 
     \b
         lbjwt drain api 10.0.0.1:8080 --wait && deploy && lbjwt enable api 10.0.0.1:8080
@@ -120,7 +120,7 @@ def enable(cluster: str, endpoint: str, admin: str) -> None:
 def weight(cluster: str, endpoint: str, weight: str, admin: str) -> None:
     """Set the weight of an endpoint: 0 to 1000, or `configured` for that of the configuration.
 
-    With 0 it gets no new request. A reload keeps the weight, a restart does not.
+    With 0 it gets no new request. A reload keeps the weight; with a state_directory, a restart and an upgrade keep it too.
 
     Exit code 0: done; 1: no answer, or no such endpoint; 2: a problem of usage.
     """
@@ -154,8 +154,11 @@ def _ask(admin: str, method: str, cluster: str, endpoint: str, body: dict[str, A
 def _change(admin: str, cluster: str, endpoint: str, body: dict[str, Any]) -> None:
     state = _ask(admin, "POST", cluster, endpoint, body)
     weight = "" if state["weight"] is None else f", weight {state['weight']}"
+    is_set = weight or state["state"] != "in service"
+    forgotten = "; a restart will forget this" if is_set and not state.get("survives_restart") else ""
+    in_flight = state["requests_in_flight"]
     click.echo(
-        printable(f"{state['address']} is {state['state']}{weight}; requests in flight: {state['requests_in_flight']}"),
+        printable(f"{state['address']} is {state['state']}{weight}; requests in flight: {in_flight}{forgotten}"),
         err=True,
     )
 
@@ -191,7 +194,8 @@ def _wait(admin: str, cluster: str, endpoint: str, timeout: float) -> None:
     help="Admin API of the running balancer.",
 )
 def status(cluster: str | None, admin: str) -> None:
-    """Show each endpoint of a running balancer, or of one CLUSTER: its state, weight and load.
+    """Show each endpoint of a running balancer, or of one CLUSTER: its state, weight and load, and whether state or weight
+    was set at run time.
 
     Exit code 0: shown; 1: no answer, or no such cluster; 2: a problem of usage.
     """
@@ -203,20 +207,42 @@ def status(cluster: str | None, admin: str) -> None:
     if cluster is not None and cluster not in clusters:
         raise click.ClickException(f"there is no cluster {cluster}; {there_are(set(clusters))}")
     shown = [one for one in endpoints if cluster in (None, one["cluster"])]
-    rows = [("CLUSTER", "ENDPOINT", "STATE", "HEALTH", "WEIGHT", "IN FLIGHT", "CONNECTIONS", "REQUESTS", "FAILURES")]
+    rows = [
+        (
+            "CLUSTER",
+            "ENDPOINT",
+            "STATE",
+            "HEALTH",
+            "WEIGHT",
+            "IN FLIGHT",
+            "CONNECTIONS",
+            "REQUESTS",
+            "FAILURES",
+            "SET AT RUN TIME",
+        )
+    ]
     for one in shown:
         numbers = (one[key] for key in ("weight", "requests_in_flight", "connections", "requests", "failures"))
-        rows.append((one["cluster"], one["address"], one["state"], one["health"], *map(str, numbers)))
+        rows.append(
+            (
+                one["cluster"],
+                one["address"],
+                one["state"],
+                one["health"],
+                *map(str, numbers),
+                ", ".join(one["set_at_run_time"]),
+            )
+        )
     filled = {one["cluster"] for one in shown}
     rows += [
-        (name, "no endpoints", *[""] * 7)
+        (name, "no endpoints", *[""] * 8)
         for name in dict.fromkeys(clusters)
         if name not in filled and cluster in (None, name)
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = (
-            f"{cell:>{width}}" if at > 3 else f"{cell:<{width}}"
+            f"{cell:>{width}}" if 3 < at < 9 else f"{cell:<{width}}"
             for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         click.echo(printable("  ".join(cells).rstrip()))

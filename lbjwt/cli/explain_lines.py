@@ -29,7 +29,7 @@ def as_lines(story: dict[str, Any]) -> Iterator[tuple[str, str]]:
         style = "note" if later and step["outcome"] == "met" else step["outcome"]
         yield style, f"  {_MARKS[step['outcome']]:<8} {step['stage']:<10} {step['rule']}{detail}{reason}"
     yield "plain", ""
-    yield from _outcome_lines(story["backend"], story["answer"], story["cluster"])
+    yield from _outcome_lines(story["backend"], story["answer"], story["cluster"], story["asked_by"])
     for note in story["notes"]:
         yield "warning", f"note: {note}"
 
@@ -78,11 +78,13 @@ def _token_lines(token: dict[str, Any], now: float) -> Iterator[tuple[str, str]]
 
 
 def _outcome_lines(
-    backend: dict[str, Any] | None, answer: dict[str, Any] | None, cluster: str | None
+    backend: dict[str, Any] | None, answer: dict[str, Any] | None, cluster: str | None, asked_by: str | None
 ) -> Iterator[tuple[str, str]]:
     if answer is not None:
-        yield "plain", f"the client gets {answer['status']}"
+        yield "plain", f"{asked_by or 'the client'} gets {answer['status']}"
         yield from (("plain", f"  {name}: {value}") for name, value in answer["fields"])
+    if asked_by is not None:
+        return
     if backend is None:
         yield "plain", "the backend gets nothing"
         return

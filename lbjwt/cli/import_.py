@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 
 from lbjwt.cli.report import EXIT_CONFIGURATION
+from lbjwt.imports import KINDS
 
 
 @click.command("import")
-@click.argument("kind", metavar="KIND", type=click.Choice(["nginx", "envoy", "haproxy", "alb"]))
+@click.argument("kind", metavar="KIND", type=click.Choice([*KINDS]))
 @click.argument("file", type=click.Path(path_type=Path))
 def import_(kind: str, file: Path) -> None:
     """Print the configuration of another product as one of lbjwt.

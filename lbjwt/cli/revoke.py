@@ -14,7 +14,7 @@ import click
 from lbjwt.auth.revocation import LATEST, Change, Revocation, RevocationError, Undo
 from lbjwt.auth.revocation_format import DEFAULT_LIFETIME, line_of, read_entry, read_undo, text_of_time
 from lbjwt.cli.admin import ask
-from lbjwt.cli.compact import decode, decrypted, given, moment
+from lbjwt.cli.compact import decode, decrypt_option, decrypted, given, moment
 from lbjwt.units import UnitError, parse_duration
 
 SKEW: Final = 300.0
@@ -38,14 +38,7 @@ SKEW: Final = 300.0
 @click.option(
     "--token", "source", metavar="-", help="Read a token from standard input and revoke its jti until it ends."
 )
-@click.option(
-    "--decrypt",
-    "key_files",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="With --token: a file with a private key that decrypts an encrypted token (JWE). Repeatable.",
-)
+@decrypt_option
 @click.option("--undo", is_flag=True, help="Remove the entries that match these options exactly.")
 @click.option("--admin", metavar="URL", help="Admin API of a running balancer, such as http://127.0.0.1:9900.")
 @click.option("--file", type=click.Path(path_type=Path), metavar="FILE", help="Write to the file that balancers watch.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lbjwt.cli.compact import decode, decrypted, describe_times, given
+from lbjwt.cli.compact import decode, decrypt_option, decrypted, describe_times, given
 from lbjwt.cli.keys import SIGNING_ALGORITHMS
 from lbjwt.cli.report import EXIT_CONFIGURATION, print_problems
 from lbjwt.cli.sign import sign
@@ -87,14 +87,7 @@ def _claim(text: str) -> tuple[str, Any]:
 
 
 @token.command()
-@click.option(
-    "--decrypt",
-    "key_files",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="A file with a private key (JWK, JWK Set or PEM) that decrypts an encrypted token (JWE). Repeatable.",
-)
+@decrypt_option
 @click.argument("text", metavar="[TOKEN]", default="-")
 def inspect(text: str, key_files: tuple[Path, ...]) -> None:
     """Print the header and claims of a token, WITHOUT VERIFYING it.
@@ -119,14 +112,7 @@ def inspect(text: str, key_files: tuple[Path, ...]) -> None:
 @click.option("--audience", multiple=True, metavar="TEXT", help="An accepted aud claim. Repeatable.")
 @click.option("--any-audience", is_flag=True, help="Accept any audience.")
 @click.option("--algorithm", multiple=True, metavar="NAME", help="An accepted signature algorithm. Repeatable.")
-@click.option(
-    "--decrypt",
-    "key_files",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="A file with a private key (JWK, JWK Set or PEM) that decrypts an encrypted token (JWE). Repeatable.",
-)
+@decrypt_option
 @click.argument("text", metavar="[TOKEN]", default="-")
 def verify(text: str, key_files: tuple[Path, ...], **said: Any) -> None:
     """Verify a token as `lbjwt serve` does, and print the reason if it is refused.

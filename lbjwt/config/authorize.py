@@ -2,13 +2,18 @@
 
 import ipaddress
 from pathlib import Path as FilePath
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from lbjwt.auth.decision import PROFILES
+from lbjwt.auth.decision import OWN_PROTOCOLS, PROFILES
 from lbjwt.config.fields import File, HeaderName, Network, Text, distinct
 from lbjwt.config.section import Section
+
+if TYPE_CHECKING:
+    ProfileName = str
+else:
+    ProfileName = Literal[tuple(PROFILES)]
 
 _LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
@@ -16,7 +21,7 @@ _LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network(":
 class Authorize(Section):
     """Who asks a listener with `mode: authorize`, and how. What is missing, doubled or malformed in a question is refused."""
 
-    profile: Literal["nginx", "envoy", "caddy", "traefik", "haproxy", "envoy-grpc"] = Field(
+    profile: ProfileName = Field(
         description="The proxy that asks: `nginx` (`auth_request`), `envoy` (`ext_authz` by HTTP), `envoy-grpc` (`ext_authz` by gRPC), `caddy` "
         "(`forward_auth`), `traefik` (`forwardAuth`) or `haproxy` (`filter spoe`: the listener then speaks SPOP, not HTTP). lbjwt maps "
         "statuses that it cannot take; `X-Lbjwt-Status` has the original one."
@@ -51,7 +56,7 @@ class Authorize(Section):
     @field_validator("dynamic_metadata")
     @classmethod
     def _by_grpc(cls, claims: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if claims and info.data.get("profile") not in (None, "envoy-grpc"):
+        if claims and _described_by(info) not in ("", "check"):
             raise ValueError(
                 "only Envoy takes metadata, and only by gRPC; use the profile envoy-grpc, or remove dynamic_metadata"
             )
@@ -60,14 +65,14 @@ class Authorize(Section):
     @field_validator("original_request")
     @classmethod
     def _in_fields(cls, original: str | None, info: ValidationInfo) -> str | None:
-        if original is not None and info.data.get("profile") in ("haproxy", "envoy-grpc"):
+        if original is not None and _described_by(info) in OWN_PROTOCOLS:
             raise ValueError("this profile describes the original request in its own protocol; remove original_request")
         return original
 
     @field_validator("secret_file")
     @classmethod
     def _in_a_header(cls, file: FilePath | None, info: ValidationInfo) -> FilePath | None:
-        if file is not None and info.data.get("profile") == "haproxy":
+        if file is not None and _described_by(info) == "spoe":
             raise ValueError("a question over SPOE has no place for a secret; use trusted_peers alone")
         return file
 
@@ -75,3 +80,9 @@ class Authorize(Section):
     def described_by(self) -> str:
         """Where the original request is described, by the profile unless said."""
         return self.original_request or PROFILES[self.profile].original
+
+
+def _described_by(info: ValidationInfo) -> str:
+    """Where the profile describes the original request; "" for one that is missing or unknown, which has a message of its own."""
+    profile = PROFILES.get(info.data.get("profile", ""))
+    return "" if profile is None else profile.original

@@ -1,16 +1,12 @@
-"""The ``jwe`` section of an issuer, and ``required_headers``."""
+"""The ``jwe`` section of an issuer."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, StrictBool, WithJsonSchema, field_validator
+from pydantic import Field, StrictBool, field_validator
 
-from lbjwt.auth.policy import MAX_REQUIRED_HEADERS, HeaderValue
-from lbjwt.config.fields import File, Words, distinct
+from lbjwt.config.fields import File, distinct
 from lbjwt.config.section import Section
 from lbjwt.jose.encryption import ENCRYPTIONS, KEY_ALGORITHMS
-
-_VALUES: Final = 100  # of one header member
-_LONGEST: Final = 1024  # characters of a value
 
 _ENCRYPTIONS: Final = tuple(ENCRYPTIONS)
 
@@ -26,8 +22,8 @@ class Jwe(Section):
     """How the encrypted tokens of an issuer are decrypted."""
 
     key_files: Annotated[tuple[File, ...], Field(min_length=1, max_length=8)] = Field(
-        description="Files with the private keys or secrets, each a private key in PEM, a JWK or a JWK Set. lbjwt reads them at start and at "
-        "each reload. Give the new key beside the old one for a rotation."
+        description="Files with the private keys or secrets, each a private key in PEM, a JWK or a JWK Set. lbjwt reads them again when they "
+        "change. Give the new key beside the old one for a rotation."
     )
     algorithms: Annotated[tuple[KeyAlgorithm, ...], Field(min_length=1)] | None = Field(
         default=None, description="Accepted values of `alg`, the key management algorithm. Default: those of the keys."
@@ -40,52 +36,3 @@ class Jwe(Section):
     )
 
     _no_repeats = field_validator("key_files", "algorithms", "encryptions")(distinct)
-
-
-def _read(value: Any) -> Any:
-    """Read a mapping of names to a value or a list of values: text, whole numbers, true and false."""
-    if not isinstance(value, dict):
-        raise ValueError("must be a mapping of header members to the values that they must have")
-    if len(value) > MAX_REQUIRED_HEADERS:
-        raise ValueError(f"must not have more than {MAX_REQUIRED_HEADERS} members")
-    return {_name(name): _values(name, values) for name, values in value.items()}
-
-
-def _name(name: Any) -> str:
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 256:
-        raise ValueError("the name of a header member must be 1 to 256 printable characters")
-    return name
-
-
-def _values(name: str, given: Any) -> tuple[HeaderValue, ...]:
-    values = tuple(given) if isinstance(given, list | tuple) else (given,)
-    if not 0 < len(values) <= _VALUES:
-        raise ValueError(f"{name} must have 1 to {_VALUES} values")
-    for value in values:
-        if not isinstance(value, str | int) or (isinstance(value, str) and not 0 < len(value) <= _LONGEST):
-            raise ValueError(f"{name} must be text, a whole number, true or false, or a list of these")
-    return values
-
-
-def _written(required: dict[str, tuple[HeaderValue, ...]]) -> dict[str, Any]:
-    return {name: values[0] if len(values) == 1 else list(values) for name, values in required.items()}
-
-
-_ONE: Final = {
-    "anyOf": [{"type": "string", "minLength": 1, "maxLength": _LONGEST}, {"type": "integer"}, {"type": "boolean"}]
-}
-_SCHEMA: Final = {
-    "type": "object",
-    "maxProperties": MAX_REQUIRED_HEADERS,
-    "additionalProperties": {
-        "anyOf": [*_ONE["anyOf"], {"type": "array", "items": _ONE, "minItems": 1, "maxItems": _VALUES}]
-    },
-}
-
-RequiredHeaders = Annotated[
-    dict[str, tuple[HeaderValue, ...]],
-    BeforeValidator(_read),
-    PlainSerializer(_written, return_type=dict[str, Any]),
-    WithJsonSchema(_SCHEMA),
-    Words("mapping of header members to values"),
-]

@@ -244,11 +244,18 @@ def _any_address(value: Any, info: ValidationInfo, parse: Callable[[str], Addres
     return address
 
 
-def _listen_address(value: Any, info: ValidationInfo) -> Address:
+def _port_address(value: Any, info: ValidationInfo) -> Address:
     address = _any_address(value, info)
     if address.is_unix:
-        raise ValueError("lbjwt cannot listen on a Unix socket; write HOST:PORT, [IPV6]:PORT or :PORT")
+        raise ValueError("only listeners can be on a Unix socket; write HOST:PORT, [IPV6]:PORT or :PORT")
     return address
+
+
+def _mode(value: Any) -> Any:
+    """A mode is written in octal digits, which YAML takes for a number unless they are quoted."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError('put the mode in quotes, such as "0660"')
+    return value
 
 
 def _endpoint_address(value: Any, info: ValidationInfo) -> Address:
@@ -339,8 +346,14 @@ Directory = Annotated[Path, BeforeValidator(_path), WithJsonSchema(_FILE_SCHEMA)
 LogPath = Annotated[str, BeforeValidator(_log_path), WithJsonSchema(_FILE_SCHEMA)]
 _ADDRESS_WRITER: Final = PlainSerializer(str, when_used="json", return_type=str)
 ListenAddress = Annotated[
-    Address, BeforeValidator(_listen_address), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "pattern": "^[^ /]*:[0-9]{1,5}$"})
+    Address, BeforeValidator(_any_address), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "pattern": "^(unix:.+|[^ /]*:[0-9]{1,5})$"})
 ]  # fmt: skip
+PortAddress = Annotated[
+    Address, BeforeValidator(_port_address), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "pattern": "^[^ /]*:[0-9]{1,5}$"}), Words("address")
+]  # fmt: skip
+PathMode = Annotated[
+    str, BeforeValidator(_mode), Spelling("0?[0-7]{3}", 'must be a mode in octal digits, such as "0660"'), Words("text")
+]
 _ENDPOINT_SCHEMA: Final = {
     "type": "string",
     "pattern": "^(unix:.+|(https\\+)?srv:.+|[^ /]+:[0-9]{1,5}|https?://[^ /]+/?)$",

@@ -18,6 +18,7 @@ from pydantic import (
 from lbjwt.address import Address
 from lbjwt.config.fields import Percent, Seconds, Spelling, Text, Words, whole
 from lbjwt.config.section import Section
+from lbjwt.upstream.health.grpc import MAX_SERVICE
 from lbjwt.upstream.health.settings import DEFAULT_STATUSES, Statuses
 from lbjwt.upstream.health.settings import HealthCheck as Check
 
@@ -116,7 +117,7 @@ class HealthCheck(Section):
     )
 
     service: Annotated[
-        str, Spelling(r"[\x21-\x7E]{1,255}", "must be the name of a gRPC service, such as shop.Orders")
+        str, Spelling(rf"[\x21-\x7E]{{1,{MAX_SERVICE}}}", "must be the name of a gRPC service, such as shop.Orders")
     ] = Field(
         default="",
         description="The service that a `grpc` check asks for, as the server registered it. Default: the server as a whole.",

@@ -11,7 +11,7 @@ _KIB: Final = 1 << 10
 
 
 class Http2Limits(Section):
-    """Limits of one HTTP/2 connection. One that exceeds the last two ends with GOAWAY (ENHANCE_YOUR_CALM)."""
+    """Limits of one HTTP/2 connection. One that exceeds `max_resets` or `max_control_frames` ends with GOAWAY (ENHANCE_YOUR_CALM)."""
 
     max_streams: Annotated[int, whole(1, 1000)] = Field(
         default=100,
@@ -31,6 +31,11 @@ class Http2Limits(Section):
     max_control_frames: Annotated[int, whole(10, 1_000_000)] = Field(
         default=500,
         description="Maximum number of frames per second that carry nothing: PING, SETTINGS, PRIORITY_UPDATE, empty DATA.",
+    )
+    settings_timeout: Annotated[float, Seconds(1, 300)] = Field(
+        default=10.0,
+        description="How long a client may take to acknowledge the SETTINGS of lbjwt; after that, its connection ends with GOAWAY "
+        "(SETTINGS_TIMEOUT).",
     )
 
 

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field_validator
 
-from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth.issuer_pattern import TENANT, IssuerPattern
 from lbjwt.auth.policy import CLOCK_SKEW, MAX_AFFIXES, MAX_CLOCK_SKEW, IssuerPolicy
-from lbjwt.config.decryption import Jwe, RequiredHeaders
+from lbjwt.config.decryption import Jwe
 from lbjwt.config.fields import (
     Algorithm,
     ClaimName,
@@ -23,8 +22,9 @@ from lbjwt.config.fields import (
     distinct,
     is_hmac,
 )
-from lbjwt.config.places import FromCookie, FromHeader, FromParam
+from lbjwt.config.places import FromCookie, FromHeader, FromParam, TokenLocations
 from lbjwt.config.remote import PLAIN_HTTP, Discovery, KeyFetch, RemoteJwks, RemoteKeys
+from lbjwt.config.required_headers import RequiredHeaders
 from lbjwt.config.section import Fault, Section, across, given, placed, refuse
 from lbjwt.config.tenants import Tenants
 from lbjwt.config.url import check_fetchable, is_loopback_url
@@ -159,7 +159,7 @@ class Issuer(Section):
     )
     clients: Annotated[tuple[Text, ...], Field(max_length=10_000)] = Field(
         default=(),
-        description="Accepted clients: lbjwt checks the claims `azp` and `client_id` if the token has them. Default: every client.",
+        description="Accepted clients: a token must have `azp` or `client_id`, and each that it has must be one of these. Default: every client.",
     )
     refuse_sender_constrained: StrictBool = Field(
         default=False,
@@ -325,9 +325,8 @@ class Issuer(Section):
     def _places_can_be_told_apart(cls, subprotocol: bool, info: ValidationInfo) -> bool:
         if {"from_headers", "from_cookies", "from_params"} <= info.data.keys():  # else one of them is wrong by itself
             made = cls.model_construct(**info.data, from_subprotocol=subprotocol)
-            headers, cookies, params, _ = made.token_places(True)
             with placed():
-                TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
+                made.token_locations(True)._replace(subprotocol=subprotocol).token_places()
         return subprotocol
 
     @property
@@ -379,9 +378,9 @@ class Issuer(Section):
         found += [("parameter", place.name) for place in self.from_params]
         return frozenset([*found, *[("subprotocol", "")] * self.from_subprotocol])
 
-    def token_places(self, forward: bool | None) -> tuple[Any, ...]:
-        """The arguments of `TokenPlaces`: headers, cookies, params and subprotocol. ``forward`` is the default of headers."""
-        return (
+    def token_locations(self, forward: bool | None) -> TokenLocations:
+        """Where its tokens stand. ``forward`` is the default of headers."""
+        return TokenLocations(
             tuple((at.name, at.scheme, forward if at.forward is None else at.forward) for at in self.headers),
             tuple((at.name, at.forward) for at in self.from_cookies),
             tuple((at.name, at.forward) for at in self.from_params),

@@ -1,13 +1,15 @@
 """One of the ``listeners``: where clients connect, or where another proxy asks."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
 from lbjwt.config.authorize import Authorize
-from lbjwt.config.fields import File, ListenAddress
+from lbjwt.config.fields import File, ListenAddress, PathMode
 from lbjwt.config.route import Path
 from lbjwt.config.section import Section, across, given
+
+_MODE: Final = "0660"
 
 
 class Tls(Section):
@@ -29,7 +31,13 @@ class Listener(Section):
     """Where clients connect."""
 
     address: ListenAddress = Field(
-        description="`HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for all addresses. Port 0 lets the kernel choose."
+        description="`HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for all addresses. Port 0 lets the kernel choose. `unix:PATH` with "
+        "`mode: authorize`, for a proxy on the same machine."
+    )
+    socket_mode: PathMode = Field(
+        default=_MODE,
+        description="Permissions of `unix:PATH`, in quotes. Who may write to the path may ask: by default the user of lbjwt and the group of the "
+        "path, which is that of its directory if the directory has the set-group-ID bit.",
     )
     tls: Tls | None = Field(default=None, description="Accept TLS. Without it, clients send their tokens unencrypted.")
     health: Health | None = Field(
@@ -52,6 +60,22 @@ class Listener(Section):
         description="Accept HTTP/2 without TLS from clients that begin with it (prior knowledge, RFC 9113 §3.3), beside HTTP/1.1. Only "
         "without `tls`.",
     )
+
+    @field_validator("mode")
+    @classmethod
+    def _at_a_path(cls, mode: str, info: ValidationInfo) -> str:
+        address, authorize = info.data.get("address"), info.data.get("authorize")
+        if address is None or not address.is_unix:
+            if info.data.get("socket_mode", _MODE) != _MODE:
+                raise across(
+                    "socket_mode has no effect without address: unix:PATH; remove it", "socket_mode", at_key=True
+                )
+        elif mode != "authorize":
+            raise across("only a listener with mode: authorize can be on a Unix socket; write HOST:PORT", "address")
+        elif authorize is not None and "trusted_peers" in authorize.model_fields_set:
+            sentence = "trusted_peers has no effect on a Unix socket, whose permissions say who may ask; remove it, and set socket_mode"
+            raise across(sentence, "authorize", "trusted_peers", at_key=True)
+        return mode
 
     @field_validator("mode")
     @classmethod
@@ -80,3 +104,8 @@ class Listener(Section):
         if authorize is not None and authorize.described_by == "check" and not speaks:
             raise across("gRPC needs HTTP/2; add h2c: true, or tls", "authorize", "profile")
         return h2c
+
+    @property
+    def path_mode(self) -> int:
+        """`socket_mode` as a number."""
+        return int(self.socket_mode, 8)

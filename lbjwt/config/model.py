@@ -24,10 +24,10 @@ from lbjwt.config.fields import (
     EndpointAddress,
     File,
     Label,
-    ListenAddress,
     Network,
     OrFalse,
     Percent,
+    PortAddress,
     Realm,
     Seconds,
     Workers,
@@ -249,7 +249,12 @@ class FailLimit(Section):
 class Admin(Section):
     """The admin API: `/livez`, `/readyz`, `/metrics`, `/status`, `/clusters`, `/reload`, and `/revocations` with `revocation`. It has no password."""
 
-    address: ListenAddress = Field(description="`HOST:PORT`; keep it on loopback or a management network.")
+    address: PortAddress = Field(description="`HOST:PORT`; keep it on loopback or a management network.")
+    remote_access: Literal["full", "metrics"] = Field(
+        default="full",
+        description="What other machines get: everything, or `/livez`, `/readyz` and `/metrics` only. This machine gets everything, by the name "
+        "`localhost` or a loopback address.",
+    )
 
 
 def _forwards_nothing(listeners: Any) -> bool:
@@ -290,7 +295,8 @@ class Configuration(Section):
     state_directory: Directory | None = Field(
         default=None,
         description="A directory only for lbjwt (mode 0700), where it stores the last good keys, discovered endpoints and those set over the "
-        "admin API, and the revocations made at run time, so that they survive a restart. Default: nothing survives a restart.",
+        "admin API, states and weights of endpoints and revocations set at run time, so that they survive a restart. "
+        "Default: nothing survives a restart.",
     )
     token_cache: TokenCache = Field(default=TokenCache(), description="The cache of verified tokens.")
     claim_to_headers: Annotated[tuple[ClaimHeader, ...], Field(max_length=64)] = Field(
@@ -343,7 +349,7 @@ class Configuration(Section):
     @field_validator("listeners")
     @classmethod
     def _distinct_listeners(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
-        if twice := first_repeat(listener.address for listener in listeners if listener.address.port):
+        if twice := first_repeat(one.address for one in listeners if one.address.port or one.address.is_unix):
             raise ValueError(f"two listeners have the address {twice}; remove one")
         return listeners
 

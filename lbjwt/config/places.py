@@ -1,9 +1,10 @@
 """Where tokens stand in a request: the ``from_…`` keys of an issuer."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, StrictBool
 
+from lbjwt.auth._places import TokenPlaces
 from lbjwt.config.fields import Spelling, TokenField
 from lbjwt.config.section import Section
 
@@ -16,6 +17,27 @@ CookieName = Annotated[
 ParamName = Annotated[
     str, Spelling("[A-Za-z0-9_.-]{1,64}", "a parameter name must be letters, digits, dots, hyphens and underscores")
 ]
+
+
+class TokenLocations(NamedTuple):
+    """
+    The arguments of `TokenPlaces`. Issuers with equal locations share one.
+
+    Attributes:
+        headers: Of each the name, the scheme ("" if the whole value is the token), and whether endpoints get it.
+        cookies: Of each the name, and whether endpoints get it.
+        params: The same of query parameters.
+        subprotocol: A WebSocket subprotocol may be the token.
+    """
+
+    headers: tuple[tuple[str, str, bool | None], ...]
+    cookies: tuple[tuple[str, bool], ...]
+    params: tuple[tuple[str, bool], ...]
+    subprotocol: bool
+
+    def token_places(self) -> TokenPlaces:
+        """What searches them."""
+        return TokenPlaces(**self._asdict())
 
 
 class FromHeader(Section):

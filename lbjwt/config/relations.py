@@ -119,7 +119,7 @@ def _meant(label: str, labels: Iterable[str]) -> str:
 
 
 def _groups(place: tuple[str | int, ...], required: Sequence[Issuer]) -> Iterator[Fault]:
-    groups = {issuer.token_places(None) for issuer in required}
+    groups = {issuer.token_locations(None) for issuer in required}
     if len(groups) > MAX_GROUPS:
         yield Fault(
             place,

@@ -144,6 +144,11 @@ class KeyFetch(Section):
         return self.max_bytes
 
     @property
+    def longest_attempt(self) -> float:
+        """Seconds that an attempt to fetch the keys may take."""
+        return self.timeout
+
+    @property
     def shortest_interval(self) -> float:
         return min(FLOOR, self.refresh_interval) if self.min_refresh is None else self.min_refresh
 
@@ -209,6 +214,16 @@ class RemoteKeys(KeyFetch):
     def _plain_http(cls, uri: str, info: ValidationInfo) -> str:
         return _no_plain_http(uri, info)
 
+    @property
+    def longest_attempt(self) -> float:
+        """Several keys at a time: `keys.by_id.OriginById.ask`."""
+        return 2 * self.timeout
+
 
 class Discovery(KeyFetch):
     """Discovery of the keys from the URL in `issuer`: OpenID Connect, then RFC 8414. The document must have the configured `issuer`."""
+
+    @property
+    def longest_attempt(self) -> float:
+        """The document comes first, then the keys: `keys.remote.KeyOrigin.ask`."""
+        return 2 * self.timeout

@@ -15,8 +15,10 @@ from urllib.parse import quote
 
 from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
+from lbjwt.assembly.authorizers import new_allowing
 from lbjwt.explain.scene import places_of
 from lbjwt.explain.words import TokenReading, cluster_words, path_words
+from lbjwt.http1._answer import Answer
 from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
 from lbjwt.proxy._health import Health
 from lbjwt.routing._path import both_readings
@@ -26,7 +28,6 @@ from lbjwt.routing.table import RouteMatch
 if TYPE_CHECKING:
     from lbjwt.config.route import Route as RouteConfiguration
     from lbjwt.explain.scene import Asked, Scene
-    from lbjwt.http1._answer import Answer
     from lbjwt.proxy._route import Demand, Route
 
 _PROBE = RequestPolicy(max_head=1 << 20, max_request_line=1 << 18, max_fields=1000, header_names="allow")
@@ -45,6 +46,7 @@ def explain(scene: Scene) -> dict[str, Any]:
         "problem": None,
         "at": scene.now,
         "request": {"method": asked.method, "host": asked.host, "path": path},
+        "asked_by": scene.asked_by,
         "route": None,
         "cluster": None,
         "tokens": [],
@@ -83,7 +85,9 @@ def explain(scene: Scene) -> dict[str, Any]:
         story["verdict"] = "unknown"
     elif reason == DenyReason.NONE:
         story["verdict"] = "allowed"
-    if reason == DenyReason.NONE:
+    if scene.profile is not None:
+        story["answer"] = _told_the_proxy(scene, head, route, reason, identity, tokens)
+    elif reason == DenyReason.NONE:
         if route.choice is None and scene.configuration.clusters:
             story["cluster"] = _only_cluster(scene, route)
         story["backend"] = _backend(scene, head, identity)
@@ -91,6 +95,18 @@ def explain(scene: Scene) -> dict[str, Any]:
         story["answer"] = _answer(route.refusal(reason, head, scene.https), tokens)
     story["notes"] += _notes(scene, story, scene.issuers_in(trace))
     return story
+
+
+def _told_the_proxy(
+    scene: Scene, head: RequestHead, route: Route, reason: DenyReason, identity: bytes, tokens: Iterable[bytes]
+) -> dict[str, Any]:
+    """What the proxy is told that asks the first listener."""
+    assert scene.profile is not None
+    if reason == DenyReason.NONE:
+        answer: Answer = new_allowing(scene.configuration)(identity)
+    else:
+        answer = scene.profile.adapted(route.http_refusal(reason, head, scene.https, scene.profile.redirects))
+    return _answer(answer, tokens)
 
 
 def _tell_route(
@@ -108,7 +124,10 @@ def _tell_route(
             _step("route", asked, "note", "lbjwt itself answers with public resource metadata (RFC 9728)")
         )
     else:
-        story["answer"] = {"status": error_status(error), "fields": []}
+        status = error_status(error)
+        if scene.profile is not None:
+            status = scene.profile.adapted(Answer(status, b"", b"")).status
+        story["answer"] = {"status": status, "fields": []}
         story["steps"].append(_step("route", asked, "note", _why_none(scene, error)))
 
 
@@ -144,7 +163,8 @@ def _why_none(scene: Scene, error: ErrorReason) -> str:
         both_readings(asked.path.partition("?")[0].encode("utf-8", "surrogateescape"))
     except ValueError as problem:
         return f"none: lbjwt refuses the path ({problem})"
-    return "none: some backends would read this path as one of a more specific route, or the host has an empty label"
+    sent = "; the proxy that asks would forward it as it is" if scene.profile is not None else ""
+    return f"none: some backends would read this path as one of another route, or the host has an empty label{sent}"
 
 
 def _why(route: RouteConfiguration, asked: Asked) -> str:

@@ -13,9 +13,10 @@ from lbjwt._fastverify import DenyReason
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
 from lbjwt.assembly.revocations import new_reader, revocation_check
-from lbjwt.assembly.routes import new_admission
+from lbjwt.assembly.routes import new_admission, new_asked
 from lbjwt.assembly.sources import PresentKeys, present_keys
 from lbjwt.auth._places import TokenPlaces
+from lbjwt.auth.decision import PROFILES
 from lbjwt.config.model import TokenCache
 from lbjwt.http1._request import Parse, RequestHead
 
@@ -98,6 +99,7 @@ class Scene:
     Made by `set_scene`.
 
     Attributes:
+        asked_by, profile: The proxy that asks the first listener; None if that listener forwards requests.
         keys: By issuer index: those that the answer depends on.
         head: The request with the token in the first token location of the route.
     """
@@ -112,6 +114,11 @@ class Scene:
         forgetful = configuration.model_copy(update={"token_cache": TokenCache(max_bytes=0, max_entries=0)})
         self.verifier = new_verifier(forgetful, self.instances, revocation_check(reader), decrypts=True)
         self.admission = new_admission(configuration, self.instances, self.verifier.gate)
+        authorize = configuration.listeners[0].authorize
+        self.asked_by = None if authorize is None else authorize.profile
+        self.profile = None if authorize is None else PROFILES[authorize.profile]
+        if self.profile is not None:
+            self.admission = new_asked(configuration, self.admission)
         self.policy = new_policy(configuration, https=self.https)
         self.keys: dict[int, PresentKeys] = {}
         self.head = self._written(asked.path)

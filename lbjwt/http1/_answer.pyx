@@ -11,3 +11,8 @@ cdef class Answer:
         cdef bytes phrase = HTTPStatus(status).phrase.encode()
         self.head = b"HTTP/1.1 %d %b\r\nServer: lbjwt\r\n%bContent-Length: %d\r\n" % (status, phrase, fields, len(body))
         self.body = body
+
+    def header_fields(self):
+        """Its fields but those that depend on the request, as (name, value) in bytes."""
+        lines = self.head.split(b"\r\n")[1:-1]
+        return [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)]

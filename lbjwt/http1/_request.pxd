@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from lbjwt._error_reason cimport ErrorReason
+from lbjwt._grants cimport Grant, GrantCache
 from lbjwt.http1._buffer cimport Buffer, Field, Slice
 
 
@@ -84,6 +85,9 @@ cdef class RequestHead(Head):
     # Set by the search for a token, read by the exchange; False after `parse`.
     cdef readonly bint token_in_query            # a token came in the target: the response is marked private
     cdef readonly bint subprotocol_answer        # a token came behind the subprotocol "bearer", which the 101 then has to name
+    # Where tokens are looked up that the connection did not send last, so that the grammar of a known one is not read again; None: nowhere.
+    cdef GrantCache verified
+    cdef Grant recalled                          # found there; whether it is still valid is the gate's question
     cdef Slice _special[22]                      # the value of the field of each kind; valid where _known has its bit
     cdef uint32_t _known                         # bit per kind: it came
     cdef uint32_t _repeated                      # bit per kind: it came more than once
@@ -103,6 +107,7 @@ cdef class RequestHead(Head):
     # identity: ready-made lines of the Grant. request_id: used when the client's own is absent or not trusted.
     cdef int write(self, Buffer out, RequestPolicy policy, Slice peer, bint trusted, bytes identity, Slice request_id) except -1
 
+    cdef Py_ssize_t _known_token(self, bytes known)
     cdef Slice _lone(self, uint32_t kind) noexcept
     cdef bint _take_request_line(self, Slice line)
     cdef bint _take_fields(self, RequestPolicy policy)

@@ -6,6 +6,7 @@ refused, not repaired; after a refusal the connection has to be closed, for noth
 Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
@@ -27,6 +28,7 @@ from lbjwt.http1._writing cimport put_content_length, put_field, put_line_end, p
 cdef enum:
     EMPTY_LINES = 2          # before the request line; RFC 9112 section 2.2 asks for at least one to be ignored
     NOMINATIONS = 32         # names in Connection; each is looked for among all fields
+    SCHEME = 7               # bytes of "Bearer "; a token behind another word is looked up when it has been found
     DROP_NAMES = 0
     REJECT_NAMES = 1
     # kinds that may come once; the list of nginx, less Authorization: the gate answers for that one
@@ -152,6 +154,7 @@ cdef class RequestHead(Head):
         self.problem = ErrorReason.NO_ERROR
         self.method = Method.OTHER               # nothing of an earlier head is left to be read after a refusal
         self.http10 = self.token_in_query = self.subprotocol_answer = False
+        self.recalled = None
         self.method_name = self.target = self.host = self.authorization = self.request_id = Slice(NULL, 0)
         while start < size and (data[start] == c'\r' or data[start] == c'\n'):
             if data[start] == c'\n':
@@ -179,11 +182,26 @@ cdef class RequestHead(Head):
         elif (self._take_request_line(line) and self._take_fields(policy) and self._take_host_and_target()
                 and self._take_framing() and self._take_intents(policy)):
             self.size = found
-            if request_head_stands(data + start, found - start, self.authorization, known,
+            if request_head_stands(data + start, found - start, self.authorization, self._known_token(known),
                                    -2 if self.chunked else self.content_length, self.keep_alive):
                 return Parse.COMPLETE
             self._refuse(ErrorReason.GRAMMAR)
         return Parse.REFUSED
+
+    cdef Py_ssize_t _known_token(self, bytes known):
+        """Size of the accepted token with which the Authorization value ends: the last one of the connection, or one in the cache. 0: none is known."""
+        cdef const char *at = self.authorization.at
+        cdef Py_ssize_t size = self.authorization.size
+        cdef Py_ssize_t before
+        if known is not None:
+            before = size - PyBytes_GET_SIZE(known)
+            if before >= 0 and memcmp(at + before, PyBytes_AS_STRING(known), size - before) == 0:
+                return size - before
+        if self.verified is not None and size > SCHEME and at[SCHEME - 1] == c' ':
+            self.recalled = self.verified.find(at + SCHEME, size - SCHEME)
+            if self.recalled is not None:
+                return size - SCHEME
+        return 0
 
     cdef bint _take_request_line(self, Slice line):
         """method SP request-target SP HTTP-version (RFC 9112 section 3), one space each."""
@@ -420,8 +438,9 @@ cdef class RequestHead(Head):
         out.size = at - out.data
         return 0
 
-    def parse_bytes(self, data, RequestPolicy policy not None, Py_ssize_t seen=0, bytes known=None):
+    def parse_bytes(self, data, RequestPolicy policy not None, Py_ssize_t seen=0, bytes known=None, GrantCache verified=None):
         cdef Py_buffer *view = self._borrow(data)
+        self.verified = verified
         return self.parse(<const char *> view.buf, view.len, seen, policy, known)
 
     def parts(self):

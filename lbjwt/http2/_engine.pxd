@@ -23,6 +23,7 @@ cdef class Engine:
     cdef Py_ssize_t most_field_bytes
     cdef uint32_t code                       # of the last GOAWAY, of either side
     cdef bint client
+    cdef bint acknowledged                   # the peer has our SETTINGS
     cdef bint chunk                          # a part of the DATA frame that comes now was noted
     cdef bint going                          # a GOAWAY was sent, or came
     cdef bint too_much                       # a head passes its limits

@@ -70,7 +70,10 @@ cdef int _on_frame(void *handle, const Frame *frame, void *owner) noexcept:
             event = engine.inbox.add(DATA_CAME, frame.head.stream)
     elif frame.head.kind == RST_STREAM:
         event = engine.inbox.add(RESET, frame.head.stream)
-    elif frame.head.kind == SETTINGS and not frame.head.flags & ACK:
+    elif frame.head.kind == SETTINGS and frame.head.flags & ACK:
+        engine.acknowledged = True
+        return 0
+    elif frame.head.kind == SETTINGS:
         event = engine.inbox.add(SETTINGS_CAME, 0)
     elif frame.head.kind == GOAWAY:
         engine.going = True

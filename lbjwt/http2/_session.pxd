@@ -37,6 +37,7 @@ cdef class Limits:
     cdef readonly int max_field_bytes        # … and their bytes, with 32 for each (RFC 9113 section 6.5.2)
     cdef readonly int max_resets             # streams taken back, or broken, a second
     cdef readonly int max_control_frames     # PING, SETTINGS, empty DATA and the like a second
+    cdef readonly double settings_timeout    # seconds to acknowledge our SETTINGS
 
 
 @cython.final
@@ -75,6 +76,7 @@ cdef class Session(Engine):
     cdef void announce_end(self)                         # no streams any more, soon (RFC 9113 section 6.8, the first of two)
     cdef void end_requests(self)                         # those that came are the last
     cdef void terminate(self, unsigned code)             # say why, and take nothing more
+    cdef int give_up_settings(self) except -1            # the same, because the peer did not acknowledge ours; the owner is told `broken`
     cdef void release(self)                              # the connection is gone: forget its owner, so that reference counting alone frees both
     cdef void ping(self)
     cdef bint is_inside(self)                            # the peer has begun a frame, or a head, that is not whole yet

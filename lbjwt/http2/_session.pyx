@@ -29,6 +29,7 @@ cdef enum:
     PROTOCOL_ERROR = 1
     INTERNAL_ERROR = 2
     FLOW_CONTROL_ERROR = 3
+    SETTINGS_TIMEOUT = 4
     STREAM_ERROR = 5
     FRAME_SIZE_ERROR = 6
     ENHANCE_YOUR_CALM = 11
@@ -52,13 +53,15 @@ cdef list _spare_out = []
 
 cdef class Limits:
 
-    def __init__(self, *, int max_streams, int window, int max_fields, int max_field_bytes, int max_resets, int max_control_frames):
+    def __init__(self, *, int max_streams, int window, int max_fields, int max_field_bytes, int max_resets, int max_control_frames,
+                 double settings_timeout=10.0):
         self.max_streams = max_streams
         self.window = window
         self.max_fields = max_fields
         self.max_field_bytes = max_field_bytes + FIELD_OVERHEAD * max_fields
         self.max_resets = max_resets
         self.max_control_frames = max_control_frames
+        self.settings_timeout = settings_timeout
 
 
 cdef Session _new(object owner, const SessionEvents *events, Limits limits, bint client):
@@ -405,6 +408,10 @@ cdef class Session:
         if self._is_open():
             nghttp2.terminate(self.handle, code)
             self._ended = True
+
+    cdef int give_up_settings(self) except -1:
+        self.terminate(SETTINGS_TIMEOUT)
+        return self._end(False)
 
     cdef void release(self):
         self.over = True

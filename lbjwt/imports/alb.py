@@ -11,17 +11,28 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from lbjwt.imports.alb_targets import TargetGroups
-from lbjwt.imports.common import any_audience, host_of, missing_keys, remote_keys, usable_path
+from lbjwt.imports.alb_targets import TargetGroups, reference
+from lbjwt.imports.common import (
+    accept_audiences,
+    any_audience,
+    host_of,
+    issuer_hint,
+    missing_keys,
+    one_of,
+    remote_keys,
+    usable_path,
+)
 from lbjwt.imports.draft import Draft, Noted, closed
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
-from lbjwt.imports.literals import matches
+from lbjwt.imports.literals import beginning, matches
 from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, is_open
+from lbjwt.imports.path_change import PathChange
 from lbjwt.imports.reading import Value, read_json
 
 _KIND: Final = "AWS::ElasticLoadBalancingV2::"
 _REFUSING: Final = ("authenticate-oidc", "authenticate-cognito")
+_KNOWN_ACTIONS: Final = ("forward", "fixed-response", "redirect", "jwt-validation")
 
 
 @dataclass(slots=True)
@@ -32,6 +43,7 @@ class _Rule:
     Attributes:
         number: Rules with a lower one are tried first.
         uncertain: It has a condition that no route can have, and matches more requests here. It counts only where no token would be needed.
+        change: What becomes of the path on its way to the targets.
     """
 
     number: int
@@ -41,6 +53,7 @@ class _Rule:
     meant: list[tuple[Path, str]] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
     uncertain: bool = False
+    change: PathChange | None = None
 
     def covers(self, request: Request) -> bool:
         hosts = not self.hosts or any(host_covers(host, request.host) for host in self.hosts)
@@ -75,6 +88,10 @@ def read(path: FilePath, draft: Draft, findings: Findings) -> None:
         raise ImportFailure(
             f"{path}:1: has no listener; it needs the output of aws elbv2 describe-listeners, or a CloudFormation template"
         )
+    names = {listener.name for listener in listeners}
+    for kind, arn, rule in parts:
+        if kind == "Rule" and _owner(arn, rule) not in names:
+            findings.left_out(rule.place, "a rule of a listener that is not in the file")
     groups = TargetGroups(parts, draft, findings)
     _Reader(listeners, groups, draft, findings).run()
 
@@ -93,29 +110,19 @@ def _parts(document: Value) -> Iterator[tuple[str, str, Value]]:
         yield "Targets", document.text("TargetGroupArn"), document
 
 
-def reference(value: Value | None) -> str:
-    """A name, or what ``Ref`` or ``Fn::GetAtt`` names in a template."""
-    if value is None:
-        return ""
-    if isinstance(value.data, str):
-        return value.data
-    if isinstance(value.data, dict):
-        named = value.data.get("Ref") or value.data.get("Fn::GetAtt") or ""
-        return str(named[0] if isinstance(named, list) and named else named).partition(".")[0]
-    return ""
-
-
 def _listener(name: str, value: Value, parts: list[tuple[str, str, Value]], findings: Findings) -> _Listener:
     rules: list[_Rule] = []
     for kind, arn, rule in parts:
-        if kind != "Rule":
-            continue
-        owner = reference(rule.get("ListenerArn")) or arn.replace(":listener-rule/", ":listener/").rpartition("/")[0]
-        if owner == name and rule.text("Priority") != "default":
+        if kind == "Rule" and _owner(arn, rule) == name and rule.text("Priority") != "default":
             rules.append(_rule(rule, findings))
     actions = sorted(value.members("DefaultActions"), key=lambda action: action.whole("Order") or 0)
     rules.append(_Rule(1 << 30, value.place, actions))
     return _Listener(name, value, sorted(rules, key=lambda rule: rule.number))
+
+
+def _owner(arn: str, rule: Value) -> str:
+    """The name of the listener that a rule belongs to."""
+    return reference(rule.get("ListenerArn")) or arn.replace(":listener-rule/", ":listener/").rpartition("/")[0]
 
 
 def _rule(value: Value, findings: Findings) -> _Rule:
@@ -148,7 +155,10 @@ def _rule(value: Value, findings: Findings) -> _Rule:
             rule.uncertain = rule.uncertain or len(found_hosts) < len(values)
             rule.hosts += [] if len(found_hosts) < len(values) else found_hosts
         elif kind == "http-request-method":
-            rule.methods += values
+            if unknown := [method for method in values if method not in METHODS]:
+                findings.left_out(condition.place, f"the method {unknown[0]}, which no route of lbjwt can name")
+                rule.uncertain = True
+            rule.methods += [] if unknown else values
         else:
             found = [one for text in values for one in _pattern(text)]
             usable = [one for one in found if usable_path(one[0].text, findings, condition.place)]
@@ -163,7 +173,29 @@ def _rule(value: Value, findings: Findings) -> _Rule:
                     condition.place,
                     f"a pattern among {', '.join(values)}; lbjwt matches whole paths and everything below a path",
                 )
+    for transform in value.members("Transforms"):
+        rule.change = _change(transform, rule) or rule.change
+        if rule.change is None or transform.text("Type") != "url-rewrite":
+            kind = transform.text("Type")
+            why = (
+                "rewrite of a route replaces whole segments at the beginning of the path"
+                if kind == "url-rewrite"
+                else "targets get the host that the client sent"
+            )
+            transform.skip()
+            findings.left_out(transform.place, f"{kind} of the rule with priority {rule.number}; {why}")
     return rule
+
+
+def _change(transform: Value, rule: _Rule) -> PathChange | None:
+    """What becomes of the path, if a route can do the same. The expression sees the query, too."""
+    rewrites = transform.members("UrlRewriteConfig", "Rewrites")
+    if len(rewrites) != 1 or transform.text("Type") != "url-rewrite":
+        return None
+    change = PathChange.of_pattern(rewrites[0].text("Regex"), rewrites[0].text("Replace"), all_of_it=False)
+    places = [path for path, _ in rule.meant] or [Path("/")]
+    usable = change is not None and not change.whole and all(change.rewrite_of(path) is not None for path in places)
+    return change if usable else None
 
 
 def _pattern(text: str) -> list[tuple[Path, str]]:
@@ -171,13 +203,7 @@ def _pattern(text: str) -> list[tuple[Path, str]]:
     stem, star, rest = text.partition("*")
     if rest or "?" in text or not stem.startswith("/"):
         return []
-    if not star:
-        return [(Path(stem, True), "exact")]
-    return (
-        [(Path(stem.rstrip("/") or "/"), "below" if stem.endswith("/") else "beginning")]
-        if stem != "/"
-        else [(Path("/"), "tree")]
-    )
+    return beginning(stem) if star else [(Path(stem, True), "exact")]
 
 
 class _Reader:
@@ -257,11 +283,7 @@ class _Reader:
             issuer = self._draft.issuers[known]
             if issuer.get("remote_jwks", {}).get("uri") != config.text("JwksEndpoint"):
                 self._findings.left_out(config.place, f"other keys of the issuer {name}; lbjwt uses those of {known}")
-            if audiences and "audiences" in issuer:
-                issuer["audiences"] = list(dict.fromkeys([*issuer["audiences"], *audiences]))
-            elif not audiences and "audiences" in issuer:
-                del issuer["audiences"]
-                issuer |= any_audience(self._findings, config.place)
+            accept_audiences(issuer, audiences, self._findings, config.place)
             self._labels[id(rule)] = known
             return
         made: dict[str, Any] = {"issuer": name}
@@ -269,7 +291,7 @@ class _Reader:
         keys = remote_keys(config.text("JwksEndpoint"), self._findings, config.place)
         made |= {"remote_jwks": keys} if keys is not None else missing_keys("issuer")
         made["algorithms"] = ["RS256"]
-        self._labels[id(rule)] = self._draft.add_issuer(name.split("://")[-1].split("/")[0], made, config.place)
+        self._labels[id(rule)] = self._draft.add_issuer(issuer_hint(name), made, config.place)
 
     @staticmethod
     def _tokens(rule: _Rule) -> Value | None:
@@ -301,9 +323,7 @@ class _Reader:
                     else {"claim": name, "contains_all": values}
                 )
             else:
-                rules.append(
-                    {"claim": name, "equals": values[0]} if len(values) == 1 else {"claim": name, "one_of": values}
-                )
+                rules.append(one_of(name, values))
             if len(values) > 1 and kind != "single-string" and name != "aud":
                 self._findings.approximated(
                     one.place,
@@ -319,6 +339,11 @@ class _Reader:
                     action.place, f"{action.text('Type')}, which signs users in; its routes are closed until you decide"
                 )
                 return closed(401, f"{action.text('Type')} was left out")
+            if action.text("Type") not in _KNOWN_ACTIONS:
+                self._findings.left_out(
+                    action.place, f"the action {action.text('Type')}; its routes are closed until you decide"
+                )
+                return closed(403, f"the action {action.text('Type')} was left out")
         forward, answer = rule.first("forward"), rule.first("fixed-response")
         if forward is None:
             return self._answer(rule, answer)
@@ -326,7 +351,10 @@ class _Reader:
         if cluster is None:
             return closed(404, "its targets were left out")
         config = self._tokens(rule)
-        decision: Decision = {"cluster": cluster}
+        decision: Decision = {"cluster": cluster, **({} if rule.change is None else {"rewrite": rule.change})}
+        if config is None and rule.first("jwt-validation") is not None:
+            self._findings.left_out(rule.place, "jwt-validation without JwtValidationConfig; its routes are closed")
+            return closed(401, "what jwt-validation asks for is missing")
         if config is None:
             return {**decision, "public": True}
         label = self._labels[id(rule)]

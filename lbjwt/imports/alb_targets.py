@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from lbjwt.imports.common import seconds
-from lbjwt.imports.draft import Draft, Noted
+from lbjwt.imports.draft import Draft, Noted, no_endpoints
 from lbjwt.imports.findings import Findings
 from lbjwt.imports.reading import Value
 
@@ -37,12 +37,12 @@ class TargetGroups:
         weighted = action.members("ForwardConfig", "TargetGroups")
         shares: dict[str, int] = {}
         for one in weighted:
-            label = self._label(_reference(one.get("TargetGroupArn")), one)
+            label = self._label(reference(one.get("TargetGroupArn")), one)
             weight = one.whole("Weight")
             if label is not None:
                 shares[label] = 1 if weight is None else weight
         if not weighted:
-            label = self._label(_reference(action.get("TargetGroupArn")), action)
+            label = self._label(reference(action.get("TargetGroupArn")), action)
             return label
         stick = action.get("ForwardConfig", "TargetGroupStickinessConfig", "Enabled")
         if stick is not None and stick.data is True and len(shares) > 1:
@@ -62,7 +62,7 @@ class TargetGroups:
             self._findings.left_out(
                 at.place, f"the target group {short}, which this file does not have; write its endpoints"
             )
-            made: dict[str, Any] = {"endpoints": [{"address": Noted("127.0.0.1:9", "write the endpoints")}]}
+            made: dict[str, Any] = {"endpoints": no_endpoints()}
             self._labels[name] = self._draft.add_cluster(short, made)
             return self._labels[name]
         if group.text("TargetType") == "lambda":
@@ -139,12 +139,11 @@ class TargetGroups:
         made["health_check"] = rules
 
 
-def _reference(value: Value | None) -> str:
+def reference(value: Value | None) -> str:
+    """A name, or what ``Ref`` or ``Fn::GetAtt`` names in a template."""
     if value is None:
         return ""
-    named = value.data.get("Ref") or value.data.get("Fn::GetAtt") if isinstance(value.data, dict) else value.data
-    return (
-        str(named[0] if isinstance(named, list) and named else named or "").partition(".")[0]
-        if isinstance(value.data, dict)
-        else str(named)
-    )
+    if not isinstance(value.data, dict):
+        return str(value.data)
+    named = value.data.get("Ref") or value.data.get("Fn::GetAtt") or ""
+    return str(named[0] if isinstance(named, list) and named else named).partition(".")[0]

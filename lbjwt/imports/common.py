@@ -1,6 +1,7 @@
 """What the readers share: values that every product has, in the words of lbjwt."""
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from lbjwt.auth.identity import check_header_name
@@ -39,6 +40,18 @@ def usable_path(path: str, findings: Findings, place: Place) -> bool:
     return True
 
 
+def usable_stem(path: str) -> str:
+    """The longest path above this one that a route can have."""
+    while path.strip("/"):
+        path = path.rstrip("/").rpartition("/")[0] or "/"
+        try:
+            check_path(path)
+        except ConfigurationError:
+            continue
+        return path
+    return "/"
+
+
 def remote_keys(uri: str, findings: Findings, place: Place, **more: Any) -> dict[str, Any] | None:
     """The section `remote_jwks`; None with a finding when lbjwt cannot fetch from there."""
     try:
@@ -54,6 +67,33 @@ def remote_keys(uri: str, findings: Findings, place: Place, **more: Any) -> dict
         )
         keys["allow_http"] = Noted(True, "unsafe: use https")
     return keys
+
+
+def claim_path(steps: Sequence[str]) -> str | list[str]:
+    """Names from the claims inward as configurations write them: one name alone is no list."""
+    return steps[0] if len(steps) == 1 else list(steps)
+
+
+def one_of(claim: str | list[str], values: Sequence[Any]) -> dict[str, Any]:
+    """A rule: the claim has one of these values."""
+    return {"claim": claim, "equals": values[0]} if len(values) == 1 else {"claim": claim, "one_of": list(values)}
+
+
+def issuer_hint(name: str) -> str:
+    """What the label of an issuer is made of: its host."""
+    return name.split("://")[-1].split("/")[0]
+
+
+def accept_audiences(issuer: dict[str, Any], audiences: Iterable[str], findings: Findings, place: Place) -> None:
+    """Have an issuer of the draft accept these audiences too; any if there are none."""
+    if "audiences" not in issuer:
+        return
+    more = [*audiences]
+    if more:
+        issuer["audiences"] = list(dict.fromkeys([*issuer["audiences"], *more]))
+    else:
+        del issuer["audiences"]
+        issuer |= any_audience(findings, place)
 
 
 def missing_keys(label: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from lbjwt.imports.matching import (
     resolve,
     sample_host,
 )
+from lbjwt.imports.path_change import PathChange
 
 NOBODY: Final = "https://issuer.invalid"
 """The name of no issuer (RFC 6761 §6.4): tokens that claim it cannot exist."""
@@ -58,6 +59,16 @@ def closed(status: int, remark: str) -> Decision:
         "rules": Noted(_NEVER, remark),
         "refusals": {"statuses": {told: status for told in (401, 403) if told != status}},
     }
+
+
+def shut(decision: Decision, status: int, remark: str) -> Decision:
+    """A decision closed as by `closed`. It keeps its cluster: whoever removes the rule finds the route where it led."""
+    return {key: decision[key] for key in decision if key == "cluster"} | closed(status, remark)
+
+
+def no_endpoints(remark: str = "write the endpoints") -> list[dict[str, Any]]:
+    """Endpoints of a cluster whose real ones were not found."""
+    return [{"address": Noted("127.0.0.1:9", remark)}]
 
 
 def _status(decision: Decision | None) -> int:
@@ -171,7 +182,7 @@ class Draft:
                 "jwks": {"keys": [_KEY_OF_NOBODY]},
             }
         if not self.clusters:
-            self.clusters["none"] = {"endpoints": [{"address": Noted("127.0.0.1:9", "no backend was found")}]}
+            self.clusters["none"] = {"endpoints": no_endpoints("no backend was found")}
         self._name_issuers()
         first = next(iter(self.clusters))
         for route in self.routes:
@@ -234,7 +245,7 @@ def _added(section: dict[str, dict[str, Any]], hint: str, settings: dict[str, An
 
 
 _ORDER: Final = (
-    "name", "hosts", "path", "prefix", "methods", "cluster", "timeout", "retry", "public", "require", "allow_missing",
+    "name", "hosts", "path", "prefix", "methods", "rewrite", "cluster", "timeout", "retry", "public", "require", "allow_missing",
 )  # fmt: skip
 
 
@@ -261,5 +272,17 @@ def _named(found: list[Route]) -> list[dict[str, Any]]:
             entry["prefix"] = route.path.text.rstrip("/")
         if route.methods:
             entry["methods"] = list(route.methods)
-        routes.append(entry | route.decision)
+        routes.append(entry | _rewritten(route))
     return routes
+
+
+def _rewritten(route: Route) -> Decision:
+    """The decision with the `rewrite` of this route, where the other product changes the path of its requests."""
+    change = route.decision.get("rewrite")
+    if not isinstance(change, PathChange):
+        return route.decision
+    new = change.rewrite_of(route.path)
+    rest = {key: value for key, value in route.decision.items() if key != "rewrite"}
+    if new is None:  # no request goes to a path that it would not have there
+        return shut(rest, 404, "its path is changed there")
+    return rest if new == route.path.text.rstrip("/") else rest | {"rewrite": new}

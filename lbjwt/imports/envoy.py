@@ -7,22 +7,20 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from lbjwt.imports.common import host_of
-from lbjwt.imports.draft import Draft, Noted, closed
+from lbjwt.imports.draft import Draft, Noted, closed, shut
 from lbjwt.imports.envoy_cluster import Clusters
+from lbjwt.imports.envoy_filters import SILENT, kind_of, may_refuse
 from lbjwt.imports.envoy_jwt import JwtRules
+from lbjwt.imports.envoy_listener import add_admin, add_listener, chosen, close_for, managers, redirects_only
 from lbjwt.imports.envoy_match import Match, read_match
 from lbjwt.imports.envoy_rbac import RbacRules
-from lbjwt.imports.envoy_values import HARMLESS, config_of, duration
+from lbjwt.imports.envoy_values import HARMLESS, config_of, duration, written
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings
-from lbjwt.imports.matching import Decision, Request, host_covers, host_rank
+from lbjwt.imports.literals import stem_of
+from lbjwt.imports.matching import Decision, Request, host_covers, host_rank, is_open
+from lbjwt.imports.path_change import PathChange
 from lbjwt.imports.reading import Value, read_yaml
-
-_RESTRICTING: Final = (
-    "ext_authz", "basic_auth", "api_key_auth", "oauth2", "lua", "wasm", "golang", "ext_proc", "ratelimit", "local_ratelimit", "gcp_authn",
-    "csrf",
-)  # fmt: skip
-"""Filters that may refuse a request. Without them the result would let more through."""
 
 _RETRY_ON: Final[dict[str, list[Any]]] = {
     "5xx": [500, 502, 503, 504, "timeout", "reset", "connect_failure"],
@@ -44,125 +42,44 @@ def read(path: FilePath, draft: Draft, findings: Findings) -> None:
     root = read_yaml(path)
     static = root.get("static_resources") or root
     clusters = Clusters({one.text("name"): one for one in static.members("clusters")}, draft, findings)
-    managers = [
-        (listener, manager) for listener in static.members("listeners") for manager in _managers(listener, findings)
-    ]
-    if not managers:
+    found = [(one, manager) for one in static.members("listeners") for manager in managers(one, findings)]
+    if not found:
         raise ImportFailure(f"{path}:{root.line}: has no static listener with an HTTP connection manager")
-    first = _chosen(managers)
-    for listener, manager in managers:
-        if listener is first[0]:
+    first = chosen(found)
+    for value, manager in found:
+        if value is first[0]:
             continue
-        listener.skip()
-        if _redirects_only(manager):
+        value.skip()
+        if redirects_only(manager):
             continue
         if manager.data != first[1].data:
             findings.left_out(
-                listener.place,
-                f"the listener {listener.text('name')}: all listeners of lbjwt have the same routes; import it by itself into a second file",
+                value.place,
+                f"the listener {value.text('name')}: all listeners of lbjwt have the same routes; import it by itself into a second file",
             )
             continue
-        _listener(listener, manager, draft, findings)
-    _listener(*first, draft, findings)
-    for listener, manager in managers:
-        if listener is not first[0] and _redirects_only(manager):
+        add_listener(value, manager, draft, findings)
+    add_listener(*first, draft, findings)
+    for value, manager in found:
+        if value is not first[0] and redirects_only(manager):
             findings.left_out(
-                listener.place,
+                value.place,
                 "the redirect of plain http to https; lbjwt sends no redirects, so leave this listener where it is",
             )
     _Routing(first[1], draft, findings, clusters).run()
     for chain in first[0].members("filter_chains"):
+        close_for(chain, draft, findings)
         tls = config_of(chain.get("transport_socket"))
         asked = tls.get("require_client_certificate") if tls is not None else None
         if asked is not None and asked.data:
             findings.left_out(asked.place, "client certificates; every route is closed until you decide")
             draft.close_routes("client certificates were left out")
-    _admin(root, draft)
+    for key, value in first[1].unread(HARMLESS):
+        findings.left_out(value.place, key)
+    add_admin(root, draft)
     for key, value in root.unread(HARMLESS):
         if not key.startswith("static_resources.clusters"):
             findings.left_out(value.place, key.removeprefix("static_resources."))
-
-
-def _managers(listener: Value, findings: Findings) -> list[Value]:
-    found: list[Value] = []
-    for chain in listener.members("filter_chains"):
-        for one in chain.members("filters"):
-            config = config_of(one)
-            if config is not None and "http_connection_manager" in (
-                one.text("name") + config.text("@type")
-            ).lower().replace("httpconnectionmanager", "http_connection_manager"):
-                found.append(config)
-            else:
-                findings.left_out(one.place, f"the network filter {one.text('name')}")
-    for other in found[1:]:
-        findings.left_out(
-            other.place,
-            "another filter chain of the listener; lbjwt has one set of routes: import it by itself into a second file",
-        )
-        other.skip()
-    return found[:1]
-
-
-def _chosen(managers: list[tuple[Value, Value]]) -> tuple[Value, Value]:
-    """The listener whose routes are imported: the one that checks tokens, else the first that does more than redirect."""
-    for pair in managers:
-        if any("jwt_authn" in one.text("name") for one in pair[1].members("http_filters")):
-            return pair
-    return next((pair for pair in managers if not _redirects_only(pair[1])), managers[0])
-
-
-def _redirects_only(manager: Value) -> bool:
-    routes = [route for host in manager.members("route_config", "virtual_hosts") for route in host.members("routes")]
-    return bool(routes) and all(isinstance(route.data, dict) and "redirect" in route.data for route in routes)
-
-
-def _listener(listener: Value, manager: Value, draft: Draft, findings: Findings) -> None:
-    socket = listener.get("address", "socket_address")
-    if socket is None:
-        findings.left_out(listener.place, "a listener without socket_address; lbjwt listens on HOST:PORT")
-        return
-    host = socket.text("address")
-    address = f"[{host}]" if ":" in host else "" if host == "0.0.0.0" else host
-    made: dict[str, Any] = {"address": f"{address}:{socket.text('port_value')}"}
-    tls = next(
-        (
-            config
-            for chain in listener.members("filter_chains")
-            if (config := config_of(chain.get("transport_socket"))) is not None
-        ),
-        None,
-    )
-    if tls is not None:
-        made["tls"] = _tls(tls, findings)
-    elif manager.text("codec_type") == "HTTP2":
-        made["h2c"] = True
-    draft.listeners.append(made)
-
-
-def _tls(tls: Value, findings: Findings) -> dict[str, Any]:
-    certificates = tls.members("common_tls_context", "tls_certificates")
-    for other in certificates[1:]:
-        findings.left_out(other.place, "a second certificate; a listener of lbjwt has one")
-    made: dict[str, Any] = {}
-    for key, name, there in (
-        ("certificate", "cert.pem", "certificate_chain"),
-        ("private_key", "key.pem", "private_key"),
-    ):
-        file = certificates[0].text(there, "filename") if certificates else ""
-        if not file:
-            findings.left_out(
-                tls.place, f"the {key.replace('_', ' ')} of the listener is in no file; write it to {name}"
-            )
-        made[key] = file or Noted(name, "write the file")
-    for key in ("alpn_protocols", "tls_params"):
-        tls.get("common_tls_context", key)
-    return made
-
-
-def _admin(root: Value, draft: Draft) -> None:
-    socket = root.get("admin", "address", "socket_address")
-    if socket is not None:
-        draft.settings["admin"] = {"address": f"{socket.text('address')}:{socket.text('port_value')}"}
 
 
 @dataclass(slots=True)
@@ -173,12 +90,14 @@ class _Rule:
     settings: list[Value]
     target: Decision
     shut: str = ""
+    uncertain: bool = False  # it means fewer requests than `match`, and counts only where requests would pass otherwise
 
 
 @dataclass(slots=True)
 class _Host:
     domains: list[str]
     rules: list[_Rule] = field(default_factory=list)
+    has_patterns: bool = False  # of hosts that no route can have
 
 
 class _Routing:
@@ -191,6 +110,9 @@ class _Routing:
         self._clusters = clusters
         self._filters: list[tuple[str, Callable[[Request, Decision, list[Value]], Decision]]] = []
         self._matches: list[Match] = []
+        self._tokens = False  # the filter for tokens is there
+        named = manager.members("http_filters")
+        self._kinds = {one.text("name"): kind_of(one.text("name"), config_of(one)) for one in named}
 
     def run(self) -> None:
         hosts = [self._host(value) for value in self._manager.members("route_config", "virtual_hosts")]
@@ -204,20 +126,13 @@ class _Routing:
             fitting = [(domain, host) for host in hosts for domain in host.domains if host_covers(domain, request.host)]
             if not fitting:
                 return None
-            _, host = max(fitting, key=lambda pair: host_rank(pair[0]))
-            rule = next((rule for rule in host.rules if rule.match.covers(request)), None)
-            if rule is None:
-                return None
-            decision = dict(rule.target)
-            for _, apply in self._filters:
-                if "rules" in decision and "refusals" in decision:
-                    break  # closed already
-                decision = apply(request, decision, rule.settings)
-            if rule.shut:
-                decision = _shut(decision, f"{rule.shut} was left out")
-            if not self._tokens and "public" not in decision and "rules" not in decision:
-                decision["public"] = True
-            return decision
+            domain, host = max(fitting, key=lambda pair: host_rank(pair[0]))
+            found = self._of_host(host, request)
+            if not domain and is_open(found):
+                # hosts that a pattern means may need more
+                others = (self._of_host(other, request) for other in hosts if other.has_patterns)
+                return next((other for other in others if other is not None and not is_open(other)), found)
+            return found
 
         self._draft.set_routes(
             [domain for host in hosts for domain in host.domains if domain],
@@ -228,25 +143,65 @@ class _Routing:
         )
         self._settings()
 
+    def _of_host(self, host: _Host, request: Request) -> Decision | None:
+        covering = [rule for rule in host.rules if rule.match.covers(request)]
+        rule = next((rule for rule in covering if not rule.uncertain), None)
+        if rule is None:
+            return None
+        found = self._decision(rule, request)
+        if is_open(found):
+            before = (self._decision(one, request) for one in covering[: covering.index(rule)])
+            return next((one for one in before if not is_open(one)), found)
+        return found
+
+    def _decision(self, rule: _Rule, request: Request) -> Decision:
+        decision = dict(rule.target)
+        for _, apply in self._filters:
+            if "rules" in decision and "refusals" in decision:
+                break  # closed already
+            decision = apply(request, decision, rule.settings)
+        if rule.shut:
+            decision = shut(decision, 403, f"{rule.shut} was left out")
+        if not self._tokens and "public" not in decision and "rules" not in decision:
+            decision["public"] = True
+        return decision
+
     def _host(self, value: Value) -> _Host:
         host = _Host([])
         for domain in value.members("domains"):
             name = "" if domain.data == "*" else host_of(str(domain.data), self._findings, domain.place)
             if name is not None:
                 host.domains.append(name)
+            else:
+                host.has_patterns = True
         for route in value.members("routes"):
             match = read_match(route.get("match"), self._findings)
-            if match is None or match.unknown:
+            uncertain = match is None or match.unknown != ""
+            if uncertain:
+                asks = f"a route that asks for {match.unknown if match else 'something else than a path'}"
+                if route.get("typed_per_filter_config") is None and route.text("direct_response", "status")[:1] != "4":
+                    self._findings.left_out(route.place, asks)
+                    route.skip()
+                    continue
                 self._findings.left_out(
-                    route.place, f"a route that asks for {match.unknown if match else 'something else than a path'}"
+                    route.place, f"{asks}; what it asks for counts where requests would pass otherwise"
                 )
-                continue
+                match = match or Match(
+                    route.place, [(stem_of("^" + route.text("match", "safe_regex", "regex")), "tree")]
+                )
+            assert match is not None
             self._matches.append(match)
-            settings = [one for level in (route, value) if (one := level.get("typed_per_filter_config")) is not None]
-            host.rules.append(_Rule(match, settings, self._target(route), self._own_filters(settings)))
+            levels = (route, value, self._manager.get("route_config"))
+            settings = [
+                one
+                for level in levels
+                if level is not None and (one := level.get("typed_per_filter_config")) is not None
+            ]
+            why = self._own_filters(settings) or self._of_clusters(route)
+            host.rules.append(_Rule(match, settings, self._target(route, match), why, uncertain))
         return host
 
-    def _target(self, route: Value) -> Decision:
+    def _target(self, route: Value, match: Match) -> Decision:
         """Where a route sends a request."""
         action = route.get("route")
         if action is None:
@@ -264,19 +219,35 @@ class _Routing:
             return closed(404, "its cluster depended on a header")
         if policy := next(iter(action.members("hash_policy")), None):
             self._clusters.hash_on(target["cluster"], policy)
-        for key, what in (
-            ("prefix_rewrite", "the path is rewritten"),
-            ("regex_rewrite", "the path is rewritten"),
-            ("host_rewrite_literal", "the host is rewritten"),
-        ):
-            if (value := action.get(key)) is not None and not (
-                key == "prefix_rewrite" and value.data == route.text("match", "prefix")
-            ):
+        if (value := action.get("host_rewrite_literal")) is not None:
+            self._findings.left_out(
+                value.place, "host_rewrite_literal; backends of lbjwt get the host that the client sent"
+            )
+        for key in ("prefix_rewrite", "regex_rewrite"):
+            if (value := action.get(key)) is None or value.data == route.text("match", "prefix"):
+                continue
+            change = self._change(key, value, route, match)
+            if change is not None and all(change.rewrite_of(path) is not None for path in match.paths):
+                target["rewrite"] = change
+            else:
+                value.skip()
                 self._findings.left_out(
-                    value.place, f"{key}: {what} there; backends of lbjwt get the request as the client sent it"
+                    value.place,
+                    f"{key}, which rewrite of a route cannot do: it replaces the whole path, or whole segments",
                 )
         self._retries(action, target)
         return target
+
+    @staticmethod
+    def _change(key: str, value: Value, route: Value, match: Match) -> PathChange | None:
+        """What backends get in place of the client's path; None where no route of lbjwt can do the same."""
+        if key == "regex_rewrite":
+            value.get("pattern", "google_re2")
+            return PathChange.of_pattern(value.text("pattern", "regex"), value.text("substitution"), all_of_it=False)
+        if all(how == "exact" for _, how in match.meant):
+            return PathChange.of_path(match.paths[0].text, str(value.data))
+        start = route.text("match", "prefix") or route.text("match", "path_separated_prefix")
+        return PathChange.of_prefix(start, str(value.data)) if start else None
 
     def _answer(self, route: Value) -> Decision:
         answer, redirect = route.get("direct_response"), route.get("redirect")
@@ -305,37 +276,31 @@ class _Routing:
             retry["on"] = list(dict.fromkeys(causes)) or ["connect_failure"]
             each = duration(policy.get("per_try_timeout"))
             if each:
-                retry["try_timeout"] = f"{round(each * 1000)}ms" if each < 1 else f"{each:g}s"
+                retry["try_timeout"] = written(each)
                 if timeout and timeout > each:
-                    target["timeout"] = f"{timeout:g}s" if timeout == int(timeout) else f"{round(timeout * 1000)}ms"
+                    target["timeout"] = written(timeout)
                 timeout = None
         if timeout is not None and timeout != 15:
-            retry["try_timeout"] = (
-                Noted("1h", "no limit there")
-                if timeout == 0
-                else f"{round(timeout * 1000)}ms"
-                if timeout != int(timeout)
-                else f"{int(timeout)}s"
-            )
+            retry["try_timeout"] = Noted("1h", "no limit there") if timeout == 0 else written(timeout)
         if retry:
             target["retry"] = retry
 
-    _tokens = False
-
     def _read_filters(self) -> None:
+        payloads: dict[str, list[str]] = {}
         for one in self._manager.members("http_filters"):
             name, config = one.text("name"), config_of(one)
-            kind = name.rpartition(".")[2]
+            kind = self._kinds[name]
             if kind == "jwt_authn" and config is not None:
-                rules = JwtRules(config, self._draft, self._findings, self._clusters)
+                rules = JwtRules(config, self._draft, self._findings, self._clusters, self._kinds)
+                payloads = rules.payloads
                 self._matches += rules.matches
                 self._filters.append((kind, rules.apply))
                 self._tokens = True
             elif kind == "rbac" and config is not None:
-                rbac = RbacRules(config, self._findings)
+                rbac = RbacRules(config, payloads, self._findings)
                 self._matches += rbac.matches
                 self._filters.append((kind, rbac.apply))
-            elif kind in _RESTRICTING:
+            elif may_refuse(kind):
                 self._findings.left_out(
                     one.place,
                     f"the filter {name}, which may refuse requests; so every route is closed: decide, then remove their rules called closed",
@@ -345,7 +310,7 @@ class _Routing:
                 self._findings.left_out(
                     one.place, "the filter cors; let the application answer preflight requests, and make OPTIONS public"
                 )
-            elif kind not in ("router", "health_check", "grpc_stats", "buffer"):
+            elif kind not in SILENT:
                 self._findings.left_out(one.place, f"the filter {name}")
 
     def _own_filters(self, settings: list[Value]) -> str:
@@ -353,14 +318,23 @@ class _Routing:
         shut = ""
         for level in settings:
             for name, config in level.items():
-                kind = name.rpartition(".")[2]
+                kind = kind_of(name, config, self._kinds)
                 if kind == "jwt_authn":
                     continue
                 self._findings.left_out(config.place, f"the settings of {name} for some routes")
-                if kind in (*_RESTRICTING, "rbac") and config.data.get("disabled") is not True:
+                if may_refuse(kind) and config.text("disabled") != "true":
                     shut = name
                 config.skip()
         return shut
+
+    def _of_clusters(self, route: Value) -> str:
+        """Settings of filters for one of several clusters; "" if there are none."""
+        for one in route.members("route", "weighted_clusters", "clusters"):
+            if (config := one.get("typed_per_filter_config")) is not None:
+                self._findings.left_out(config.place, "typed_per_filter_config of a cluster; its route is closed")
+                config.skip()
+                return "typed_per_filter_config of a cluster"
+        return ""
 
     def _settings(self) -> None:
         for log in self._manager.members("access_log"):
@@ -375,9 +349,4 @@ class _Routing:
 
 
 def _shut_for(remark: str, request: Request, decision: Decision, settings: list[Value]) -> Decision:
-    return _shut(decision, remark)
-
-
-def _shut(decision: Decision, remark: str) -> Decision:
-    cluster = {"cluster": decision["cluster"]} if "cluster" in decision else {}
-    return cluster | closed(403, remark)
+    return shut(decision, 403, remark)

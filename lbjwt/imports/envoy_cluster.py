@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lbjwt.imports.common import seconds
-from lbjwt.imports.draft import Draft, Noted
+from lbjwt.imports.draft import Draft, Noted, no_endpoints
 from lbjwt.imports.envoy_values import HARMLESS, config_of, duration
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.reading import Value
@@ -29,7 +29,7 @@ class Clusters:
                 self._findings.left_out(
                     place, f"the cluster {name}, which this file does not have; write its endpoints"
                 )
-                made: dict[str, Any] = {"endpoints": [{"address": Noted("127.0.0.1:9", f"the endpoints of {name}")}]}
+                made: dict[str, Any] = {"endpoints": no_endpoints(f"the endpoints of {name}")}
             else:
                 made = self._cluster(value)
             self._labels[name] = self._draft.add_cluster(name, made)
@@ -75,7 +75,7 @@ class Clusters:
                 value.place,
                 f"the endpoints of {value.text('name')}, which come from elsewhere; write them, or endpoints_file",
             )
-            made["endpoints"] = [{"address": Noted("127.0.0.1:9", "write the endpoints")}]
+            made["endpoints"] = no_endpoints()
         self._balancing(value, made)
         timeout = duration(value.get("connect_timeout"))
         made["connect_timeout"] = seconds(5.0 if timeout is None else timeout, 0.01, 60)

@@ -5,40 +5,39 @@ Without a rule, or with a rule without a requirement, no token is needed.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from lbjwt.imports.common import (
-    any_audience,
-    any_issuer,
-    identity_header,
-    missing_keys,
-    optional_expiration,
-    remote_keys,
-    seconds,
-)
-from lbjwt.imports.draft import Draft, Noted, closed
+from lbjwt.imports.common import accept_audiences, any_audience, any_issuer, claim_path, identity_header
+from lbjwt.imports.draft import Draft, Noted, shut
 from lbjwt.imports.envoy_cluster import Clusters
+from lbjwt.imports.envoy_filters import kind_of
 from lbjwt.imports.envoy_match import Match, read_match
-from lbjwt.imports.envoy_values import HARMLESS, duration
+from lbjwt.imports.envoy_provider import PLACES, keys_of, locations_of, subjects_of, times_of
+from lbjwt.imports.envoy_values import HARMLESS
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.literals import stem_of
 from lbjwt.imports.matching import Decision, Request
 from lbjwt.imports.reading import Value
-from lbjwt.jose.mistaken import SECRET_MEMBERS
-from lbjwt.url import split_url
-
-LONGEST: Final = 315_360_000  # seconds: of a time in the configuration
-_PLACES: Final = ("from_headers", "from_params", "from_cookies")
 
 
 @dataclass(slots=True)
 class _Provider:
-    """A provider, the label of its issuer, and the audiences that it asks for."""
+    """
+    A provider.
+
+    Attributes:
+        label: Of its issuer.
+        audiences: Those that it asks for.
+        impossible: Why lbjwt cannot do what it does; then the routes that need it are closed.
+    """
 
     label: str
     value: Value
     audiences: list[str]
+    settings: dict[str, Any] = field(default_factory=dict)
+    impossible: str = ""
 
 
 @dataclass(slots=True)
@@ -63,7 +62,16 @@ class _Need:
 class JwtRules:
     """The filter of one connection manager."""
 
-    def __init__(self, config: Value, draft: Draft, findings: Findings, clusters: Clusters) -> None:
+    def __init__(
+        self, config: Value, draft: Draft, findings: Findings, clusters: Clusters, kinds: Mapping[str, str]
+    ) -> None:
+        """
+        Args:
+            kinds: Of the filters, by their names.
+        """
+        self.payloads: dict[str, list[str]] = {}
+        """Issuers whose claims stand under a name in the metadata of requests."""
+        self._kinds = kinds
         self._draft = draft
         self._findings = findings
         self._clusters = clusters
@@ -77,11 +85,15 @@ class JwtRules:
             name: self._need(value) for name, value in (requirements.items() if requirements is not None else ())
         }
         if (states := config.get("filter_state_rules")) is not None:
-            findings.left_out(states.place, "filter_state_rules; write the requirements into routes")
+            findings.left_out(
+                states.place, "filter_state_rules; what no rule matches is closed: write the requirements into routes"
+            )
+            states.skip()
         if (preflight := config.get("bypass_cors_preflight")) is not None and preflight.data:
             findings.left_out(
                 preflight.place, "bypass_cors_preflight; make OPTIONS public in a route with methods: [OPTIONS]"
             )
+        self._otherwise = None if states is None else _Need(impossible="filter_state_rules were left out")
         self._rules = [(self._match(rule), self._rule(rule)) for rule in config.members("rules")]
         for key, value in config.unread(HARMLESS):
             findings.left_out(value.place, f"{key} of jwt_authn")
@@ -98,10 +110,7 @@ class JwtRules:
         if need is None or need.nothing:
             return {**decision, "public": True}
         if need.impossible:
-            return {
-                **({"cluster": decision["cluster"]} if "cluster" in decision else {}),
-                **closed(401, need.impossible),
-            }
+            return shut(decision, 401, need.impossible)
         made = dict(decision)
         if need.labels and (need.every or {*need.labels} != {*self._draft.issuers}):
             made["require"] = (
@@ -131,15 +140,16 @@ class JwtRules:
             if not match.unknown:
                 return uncertain if need.nothing and uncertain is not None else need
             uncertain = uncertain or (None if need.nothing else need)
-        return uncertain
+        return uncertain or self._otherwise
 
     def _of_route(self, settings: list[Value]) -> _Need | None:
         """What the settings of a route or its host say; None when they say nothing."""
         for level in settings:
-            config = next((config for name, config in level.items() if name.endswith("jwt_authn")), None)
+            owned = (config for name, config in level.items() if kind_of(name, config, self._kinds) == "jwt_authn")
+            config = next(owned, None)
             if config is None:
                 continue
-            if config.data.get("disabled") is True:
+            if config.get("disabled") is not None and config.text("disabled") == "true":
                 return _Need(nothing=True)
             wanted = config.text("requirement_name")
             return self._map.get(wanted) or _Need(impossible=f"there is no requirement {wanted}")
@@ -200,6 +210,8 @@ class JwtRules:
         if provider is None:
             self._findings.left_out(place, f"there is no provider {name}; its routes are closed")
             return _Need(impossible=f"there is no provider {name}")
+        if provider.impossible:
+            return _Need([provider.label], impossible=provider.impossible)
         wanted = self._draft.issuers[provider.label].get("audiences", [])
         return _Need([provider.label], audiences=provider.audiences if {*provider.audiences} != {*wanted} else [])
 
@@ -229,7 +241,7 @@ class JwtRules:
         seen: set[str] = set()
         for label in labels:
             issuer = self._draft.issuers[label]
-            places = {json.dumps([key, str(one.get("name")).lower()]) for key in _PLACES for one in issuer.get(key, [])}
+            places = {json.dumps([key, str(one.get("name")).lower()]) for key in PLACES for one in issuer.get(key, [])}
             if seen & places:
                 return False
             seen |= places
@@ -238,6 +250,7 @@ class JwtRules:
     def _add(self, name: str, value: Value) -> None:
         made: dict[str, Any] = {}
         issuer = value.text("issuer")
+        self.payloads.setdefault(value.text("payload_in_metadata"), []).append(issuer)
         made |= {"issuer": issuer} if issuer else any_issuer(self._findings, value.place)
         audiences = list(dict.fromkeys(str(one.data) for one in value.members("audiences")))
         made |= {"audiences": audiences} if audiences else any_audience(self._findings, value.place)
@@ -247,12 +260,14 @@ class JwtRules:
         if same is not None:
             self._merge(name, value, same, audiences)
             return
-        made |= self._keys(name, value)
-        made |= self._times(value)
-        made |= self._locations(value)
-        self._subjects(value, made)
+        made |= keys_of(name, value, self._clusters, self._findings)
+        times = times_of(value, self._findings)
+        subjects = subjects_of(value, self._findings)
+        made |= times | locations_of(value, self._findings) | (subjects or {})
+        settings = times | (subjects or {})
         label = self._draft.add_issuer(name, made, value.place)
-        self._providers[name] = _Provider(label, value, audiences)
+        impossible = "a pattern of subjects was left out" if subjects is None else ""
+        self._providers[name] = _Provider(label, value, audiences, settings, impossible)
         self._headers(value, label)
         for key, inner in value.unread(HARMLESS):
             self._findings.left_out(inner.place, f"{key} of the provider {name}")
@@ -266,146 +281,27 @@ class JwtRules:
                 value.place,
                 f"the keys of {name}: {first.label} is the same issuer and has other keys; put the keys of both into one JWK Set",
             )
-        if audiences and "audiences" in issuer:
-            issuer["audiences"] = list(dict.fromkeys([*issuer["audiences"], *audiences]))
-        elif not audiences and "audiences" in issuer:
-            del issuer["audiences"]
-            issuer |= any_audience(self._findings, value.place)
-        for key, places in self._locations(value).items():
+        accept_audiences(issuer, audiences, self._findings, value.place)
+        for key, places in locations_of(value, self._findings).items():
             issuer[key] = [*issuer.get(key, []), *[one for one in places if one not in issuer.get(key, [])]]
         self._findings.approximated(
             value.place, f"{name} and {first.label} are one issuer here: a token may stand in the places of both"
         )
-        self._providers[name] = _Provider(first.label, value, audiences)
+        subjects = subjects_of(value, self._findings)
+        settings = times_of(value, self._findings) | (subjects or {})
+        impossible = "" if subjects is not None else "a pattern of subjects was left out"
+        if not impossible and settings != first.settings:
+            told = ", ".join(
+                sorted({key for key in {*settings, *first.settings} if settings.get(key) != first.settings.get(key)})
+            )
+            self._findings.left_out(
+                value.place,
+                f"{name} and {first.label} are one issuer with different rules ({told}); the routes of {name} are closed until you decide",
+            )
+            impossible = f"rules of {name} were left out"
+        self._providers[name] = _Provider(first.label, value, audiences, settings, impossible)
         self._headers(value, first.label)
         value.skip()
-
-    def _keys(self, name: str, value: Value) -> dict[str, Any]:
-        remote, local = value.get("remote_jwks"), value.get("local_jwks")
-        if remote is not None:
-            return self._remote(name, remote)
-        if local is None:
-            self._findings.left_out(value.place, f"the provider {name} has no keys")
-            return missing_keys(name)
-        if file := local.text("filename"):
-            return {"jwks_file": file}
-        text = local.text("inline_string")
-        try:
-            keys = json.loads(text)
-            secret = any(member in key for key in keys["keys"] for member in SECRET_MEMBERS)
-        except (ValueError, TypeError, KeyError):
-            self._findings.left_out(
-                local.place, f"the keys of {name}, which are no JWK Set in the file; put them into a file"
-            )
-            return missing_keys(name)
-        if secret:
-            self._findings.left_out(
-                local.place,
-                f"the secret keys of {name}, which do not belong in a configuration; put the JWK Set into {name}.jwks.json with mode 600",
-            )
-            return {**missing_keys(name), "algorithms": ["HS256", "HS384", "HS512"]}
-        return {"jwks": keys}
-
-    def _remote(self, name: str, remote: Value) -> dict[str, Any]:
-        http = remote.get("http_uri")
-        uri = http.text("uri") if http is not None else ""
-        more: dict[str, Any] = {}
-        cached = duration(remote.get("cache_duration"))
-        if cached is not None and cached != 300:
-            more["refresh_interval"] = seconds(cached, 1, 86_400)
-        for key in ("async_fetch", "retry_policy"):
-            remote.get(key)
-        cluster = http.text("cluster") if http is not None else ""
-        if http is not None and (timeout := duration(http.get("timeout"))) is not None and timeout != 5:
-            more["timeout"] = seconds(timeout, 0.1, 60)
-        if authorities := self._clusters.authorities(cluster):
-            more["ca_file"] = authorities
-        address = self._clusters.fetch_address(cluster)
-        uri = self._reached(uri, address, remote.place)
-        found = remote_keys(uri, self._findings, remote.place, **more)
-        return missing_keys(name) if found is None else {"remote_jwks": found}
-
-    def _reached(self, uri: str, address: str, place: Place) -> str:
-        """The URL with the host that Envoy really connects to: that of the cluster."""
-        try:
-            parts = split_url(uri)
-        except ValueError:
-            return uri
-        host = address.rpartition(":")[0].strip("[]")
-        if not address or host == parts.hostname:
-            return uri
-        if parts.scheme == "http":
-            self._findings.approximated(
-                place,
-                f"the keys come from {address}, the address of the cluster, with this host instead of {parts.hostname}",
-            )
-            return f"http://{address}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
-        if not host.replace(".", "").isdigit():
-            self._findings.approximated(
-                place,
-                f"Envoy fetches these keys from {address}, the address of the cluster; lbjwt from {parts.hostname}, the host of the URL",
-            )
-        return uri
-
-    def _times(self, value: Value) -> dict[str, Any]:
-        made: dict[str, Any] = {}
-        skew = value.whole("clock_skew_seconds")
-        if skew is not None and skew not in (0, 60):
-            made["clock_skew"] = seconds(skew, 0, 300)
-            if skew > 300:
-                self._findings.approximated(value.place, "a clock skew of more than 300 seconds becomes 5m")
-        expires = value.get("require_expiration")
-        if expires is None or not expires.data:
-            made |= optional_expiration(self._findings, value.place)
-        longest = value.get("max_lifetime")
-        if longest is not None:
-            made["max_remaining"] = seconds(duration(longest) or 1, 1, LONGEST)
-        return made
-
-    def _locations(self, value: Value) -> dict[str, Any]:
-        forward = value.get("forward")
-        kept = forward is not None and forward.data is True
-        headers, params, cookies = ([*value.members(key)] for key in _PLACES)
-        made: dict[str, Any] = {}
-        if not headers and not params and not cookies:
-            made["from_headers"] = [{"name": "Authorization", "forward": kept}]
-            made["from_params"] = [
-                Noted(
-                    {"name": "access_token", "forward": kept}, "where Envoy looks, too; remove it if no client needs it"
-                )
-            ]
-            return made
-        found: list[Any] = []
-        for one in headers:
-            name, prefix = one.text("name"), one.text("value_prefix")
-            if prefix and not prefix.endswith(" "):
-                self._findings.left_out(
-                    one.place, f"the token in {name} after {prefix}; lbjwt reads a scheme, a space and the token"
-                )
-                continue
-            entry: dict[str, Any] = {"name": name}
-            if prefix.strip() != "Bearer":
-                entry["scheme"] = prefix.strip()
-            found.append({**entry, "forward": kept})
-        if found:
-            made["from_headers"] = found
-        if params:
-            made["from_params"] = [{"name": str(one.data), **({"forward": True} if kept else {})} for one in params]
-        if cookies:
-            made["from_cookies"] = [{"name": str(one.data), **({"forward": True} if kept else {})} for one in cookies]
-        return made or {"from_headers": [{"name": "Authorization", "forward": kept}]}
-
-    def _subjects(self, value: Value, made: dict[str, Any]) -> None:
-        subjects = value.get("subjects")
-        if subjects is None:
-            return
-        for kind, key in (("exact", "subjects"), ("prefix", "subject_prefixes"), ("suffix", "subject_suffixes")):
-            if text := subjects.text(kind):
-                made[key] = [text]
-                return
-        self._findings.left_out(
-            subjects.place, "a pattern of subjects; lbjwt compares whole subjects, prefixes and suffixes"
-        )
 
     def _headers(self, value: Value, label: str) -> None:
         for one in value.members("claim_to_headers"):
@@ -415,7 +311,7 @@ class JwtRules:
                 self._findings,
                 one.place,
                 one.text("header_name"),
-                {"claim": claim[0] if len(claim) == 1 else claim, "_of": label},
+                {"claim": claim_path(claim), "_of": label},
             )
         if header := value.text("forward_payload_header"):
             if (pad := value.get("pad_forward_payload_header")) is not None and pad.data:

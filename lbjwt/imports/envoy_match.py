@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from lbjwt.imports.common import usable_path
 from lbjwt.imports.findings import Findings, Place
-from lbjwt.imports.literals import matches, paths_of
+from lbjwt.imports.literals import beginning, matches, paths_of
 from lbjwt.imports.matching import METHODS, Path, Request
 from lbjwt.imports.reading import Value
 
@@ -58,14 +58,9 @@ def read_match(value: Value | None, findings: Findings) -> Match | None:
         add_header(match, header)
     if value.get("query_parameters") is not None:
         match.unknown = "query parameters"
-    if value.get("case_sensitive") is not None and value.data.get("case_sensitive") is False:
+    if value.text("case_sensitive") == "false":
         match.unknown = "a path in any case"
     return match
-
-
-def beginning(text: str) -> list[tuple[Path, str]]:
-    """A prefix, which is compared character by character."""
-    return [(Path(text.rstrip("/") or "/"), "below" if text.endswith("/") and text != "/" else "beginning")]
 
 
 def add_header(match: Match, header: Value) -> None:

@@ -1,11 +1,13 @@
 """Envoy's RBAC filter, as far as it asks for claims: the principals of the policies that match a request as rules of its route."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from lbjwt.imports.draft import closed, plain
-from lbjwt.imports.envoy_match import Match, add_header, beginning
+from lbjwt.imports.common import claim_path
+from lbjwt.imports.draft import plain, shut
+from lbjwt.imports.envoy_match import Match, add_header
 from lbjwt.imports.findings import Findings
-from lbjwt.imports.literals import paths_of
+from lbjwt.imports.literals import beginning, paths_of
 from lbjwt.imports.matching import Decision, Path, Request
 from lbjwt.imports.reading import Value
 
@@ -21,18 +23,28 @@ class _Unknown(Exception):
 class RbacRules:
     """The filter of one connection manager."""
 
-    def __init__(self, config: Value, findings: Findings) -> None:
+    def __init__(self, config: Value, payloads: Mapping[str, list[str]], findings: Findings) -> None:
+        """
+        Args:
+            payloads: Issuers whose claims stand under a name in the metadata of requests.
+        """
+        self._payloads = payloads
         self._findings = findings
         self.matches: list[Match] = []
         rules = config.get("rules")
+        self._place = config.place
         self._deny = rules is not None and rules.text("action") in ("DENY", "1")
         self._policies: list[tuple[list[Match] | None, Rule | bool]] = []
         policies = rules.get("policies") if rules is not None else None
         self._on = rules is not None
         for name, policy in policies.items() if policies is not None else ():
             try:
+                if policy.get("condition") is not None or policy.get("checked_condition") is not None:
+                    raise _Unknown("a condition in CEL")
                 permissions = [self._permission(one) for one in policy.members("permissions")]
                 principals = [self._principal(one) for one in policy.members("principals")]
+                if self._deny and any(isinstance(one, dict) and _has_word(one) for one in principals):
+                    raise _Unknown("a part of a text")
             except _Unknown as unknown:
                 self._findings.left_out(
                     policy.place,
@@ -44,6 +56,12 @@ class RbacRules:
             found = [match for match in permissions if match is not None]
             self._policies.append((None if len(found) < len(permissions) else found, _any(principals)))
             self.matches += found
+        if (matcher := config.get("matcher")) is not None:
+            findings.left_out(
+                matcher.place, "the matcher of the RBAC filter; every request is refused until you decide"
+            )
+            matcher.skip()
+            self._on = True
         if (shadow := config.get("shadow_rules")) is not None:
             findings.left_out(shadow.place, "shadow_rules; write rules with report_only: true")
             shadow.skip()
@@ -61,8 +79,8 @@ class RbacRules:
         if who is True:
             return decision
         if who is False or decision.get("public"):
-            return _shut(decision, "no policy of the RBAC filter lets these requests pass")
-        made = {key: value for key, value in decision.items() if key != "allow_missing"}
+            return shut(decision, 403, "no policy of the RBAC filter lets these requests pass")
+        made = {key: value for key, value in decision.items() if key not in ("allow_missing", "report_only")}
         return {**made, "rules": [*plain(made.get("rules", [])), *(who["all"] if set(who) == {"all"} else [who])]}
 
     def _denied(self, decision: Decision, fitting: list[Rule | bool]) -> Decision:
@@ -70,9 +88,14 @@ class RbacRules:
         if who is False:
             return decision
         if who is True:
-            return _shut(decision, "a policy of the RBAC filter denies these requests")
-        if decision.get("public") or decision.get("allow_missing"):
+            return shut(decision, 403, "a policy of the RBAC filter denies these requests")
+        if decision.get("public"):
             return decision  # no claims, so the policy does not apply
+        if "report_only" in decision:
+            decision = {key: value for key, value in decision.items() if key != "report_only"} | {"allow_missing": True}
+            self._findings.approximated(
+                self._place, "a policy that denies by claims: where a bad token passes there, it is refused here"
+            )
         return {**decision, "rules": [*plain(decision.get("rules", [])), _not(who)]}
 
     def _permission(self, value: Value) -> Match | None:
@@ -84,6 +107,8 @@ class RbacRules:
         for part in parts:
             path = part.get("url_path", "path")
             if path is not None:
+                if match.meant:
+                    raise _Unknown("two paths at once")
                 if text := path.text("prefix"):
                     match.meant = beginning(text)
                 elif text := path.text("exact"):
@@ -111,17 +136,26 @@ class RbacRules:
                 return _any(found) if join == "any" else _all(found)
         if (inner := value.get("not_id")) is not None:
             found_one = self._principal(inner)
+            if isinstance(found_one, dict) and _has_word(found_one):
+                raise _Unknown("a part of a text that must not be there")
             return not found_one if isinstance(found_one, bool) else _not(found_one)
         metadata = value.get("metadata")
         if metadata is None or metadata.text("filter") != _JWT:
             raise _Unknown("something else than a claim")
-        path = [step.text("key") for step in metadata.members("path")][1:]
+        payload, *path = [step.text("key") for step in metadata.members("path")] or [""]
         if not path:
             raise _Unknown("the whole payload")
-        rule = self._comparison(path[0] if len(path) == 1 else path, metadata.get("value"))
-        if (invert := metadata.get("invert")) is not None and invert.data:
-            return _not(rule)
-        return rule
+        issuers = self._payloads.get(payload)
+        if issuers is None:
+            raise _Unknown(f"claims under {payload}, where no provider writes them")
+        rule = self._comparison(claim_path(path), metadata.get("value"))
+        inverted = metadata.text("invert") == "true"
+        if inverted and _has_word(rule):
+            raise _Unknown("a part of a text that must not be there")
+        if any(other != payload for other in self._payloads):  # the token of another provider has no such claim
+            names = [{"claim": "iss", "equals": issuer} for issuer in dict.fromkeys(issuers)]
+            rule = {"all": [names[0] if len(names) == 1 else {"any": names}, rule]}
+        return _not(rule) if inverted else rule
 
     def _comparison(self, claim: Any, value: Value | None) -> Rule:
         if value is None:
@@ -165,6 +199,11 @@ def _all(rules: list[Rule | bool]) -> Rule | bool:
     return True if not real else real[0] if len(real) == 1 else {"all": real}
 
 
+def _has_word(rule: Rule) -> bool:
+    """Whether it stands for a part of a text: the opposite would let more pass than there."""
+    return "contains_word" in rule or any(_has_word(one) for key in ("any", "all") for one in rule.get(key, ()))
+
+
 def _not(rule: Rule) -> Rule:
     """The opposite. A claim that is missing makes `not` fail in lbjwt, but not in Envoy."""
     if "claim" in rule:
@@ -176,7 +215,3 @@ def _not(rule: Rule) -> Rule:
     if "all" in rule:
         return {"any": [_not(one) for one in rule["all"]]}
     return dict(rule["not"])
-
-
-def _shut(decision: Decision, remark: str) -> Decision:
-    return {**({"cluster": decision["cluster"]} if "cluster" in decision else {}), **closed(403, remark)}

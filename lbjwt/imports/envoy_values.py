@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from lbjwt.imports.reading import Value
+from lbjwt.units import format_duration
 
 HARMLESS: Final = {
     "@type", "name", "stat_prefix", "codec_type", "use_remote_address", "normalize_path", "merge_slashes",
@@ -33,3 +34,8 @@ def duration(value: Value | None) -> float | None:
         return (value.whole("seconds") or 0) + (value.whole("nanos") or 0) / 1e9
     match = re.fullmatch(r"([0-9.]+)s", str(value.data))
     return float(match[1]) if match else None
+
+
+def written(seconds: float) -> str:
+    """A duration as lbjwt writes it, to the millisecond."""
+    return format_duration(round(seconds, 3))

@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 
 from lbjwt.imports.common import seconds
-from lbjwt.imports.draft import Draft, Noted
+from lbjwt.imports.draft import Draft, Noted, no_endpoints
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.haproxy_file import Line, Section, pairs
 
@@ -37,7 +37,7 @@ class Backends:
                 self._findings.left_out(
                     place, f"the backend {name}, which this file does not have; write its endpoints"
                 )
-                made: dict[str, Any] = {"endpoints": [{"address": Noted("127.0.0.1:9", f"the endpoints of {name}")}]}
+                made: dict[str, Any] = {"endpoints": no_endpoints(f"the endpoints of {name}")}
             else:
                 made = self._cluster(section)
             self._labels[name] = self._draft.add_cluster(name, made)
@@ -59,7 +59,7 @@ class Backends:
             self._template(line, common, made, checks)
         if not made["endpoints"]:
             self._findings.left_out(section.place, f"the backend {section.name} has no server; write its endpoints")
-            made["endpoints"] = [{"address": Noted("127.0.0.1:9", "write the endpoints")}]
+            made["endpoints"] = no_endpoints()
         self._balance(section, made)
         for name, key, most in (
             ("connect", "connect_timeout", 60),

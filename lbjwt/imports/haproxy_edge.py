@@ -1,11 +1,12 @@
 """The edge of an HAProxy frontend: its addresses, the headers that it sets, its time limits."""
 
 import re
+from collections.abc import Collection
 from typing import Any, Final
 
-from lbjwt.imports.common import identity_header, seconds
+from lbjwt.imports.common import claim_path, identity_header, seconds
 from lbjwt.imports.draft import Draft, Noted
-from lbjwt.imports.findings import Findings
+from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.haproxy_backend import milliseconds
 from lbjwt.imports.haproxy_file import Line, Section, pairs, split_condition
 from lbjwt.imports.haproxy_token import Variables, expand, token_place
@@ -27,7 +28,17 @@ _SILENT_ACTIONS: Final = {
 PATH_CHANGES: Final = ("set-path", "replace-path", "set-uri", "replace-uri", "set-pathq", "replace-pathq")
 """Actions after which conditions on the path see another one."""
 
-_REFUSING: Final = ("reject", "deny", "silent-drop", "tarpit")
+_REFUSING: Final = (
+    "reject",
+    "deny",
+    "silent-drop",
+    "tarpit",
+    "block",
+    "reqdeny",
+    "reqideny",
+    "reqtarpit",
+    "reqitarpit",
+)
 
 
 class Edge:
@@ -83,7 +94,11 @@ class Edge:
             )
         return made
 
-    def headers(self, section: Section, variables: Variables) -> None:
+    def headers(self, section: Section, variables: Variables, not_taken: Collection[Place]) -> None:
+        """
+        Args:
+            not_taken: Places of changes of the path that are not in the routes as they stand.
+        """
         for line in section.all("http-request"):
             action = line.words[1] if len(line.words) > 1 else ""
             rule, _, _ = split_condition(line.words)
@@ -91,12 +106,13 @@ class Edge:
                 self._header(variables, line, rule[2], " ".join(rule[3:]))
             elif action == "del-header" and len(rule) > 2:
                 self._deleted(line, rule[2])
-            elif action in PATH_CHANGES or action == "set-method":
-                self._findings.left_out(
-                    line.place, f"{line}; backends of lbjwt get the request line as the client sent it"
-                )
+            elif action in PATH_CHANGES:
+                if line.place in not_taken:
+                    self._findings.left_out(line.place, f"{line}; write rewrite in the routes whose path it changes")
+            elif action == "set-method":
+                self._findings.left_out(line.place, f"{line}; backends of lbjwt get the method of the client")
             elif action not in _SILENT_ACTIONS and not action.startswith(
-                ("set-var", "deny", "reject", "tarpit", "return", "auth", "allow", "redirect")
+                ("set-var", "deny", "reject", "tarpit", "silent-drop", "return", "auth", "allow", "redirect")
             ):
                 self._findings.left_out(line.place, str(line))
 
@@ -106,7 +122,10 @@ class Edge:
         elif name.lower() not in [entry["header"].lower() for entry in self._draft.claim_to_headers] and not any(
             name.lower() == other.words[2].lower() for other in self._section.all("http-request", "set-header")
         ):
-            self._findings.left_out(line.place, f"{line}; lbjwt removes only the headers that claim_to_headers names")
+            self._findings.left_out(
+                line.place,
+                f"{line}; backends get the one that the client sent, as lbjwt removes only headers that claim_to_headers names",
+            )
 
     def _header(self, variables: Variables, line: Line, name: str, value: str) -> None:
         match = re.fullmatch(r"%\[([^\]]+(?:\[[^\]]*\][^\]]*)*)\]", value)
@@ -116,9 +135,7 @@ class Edge:
             query = steps[place[1]][1].split(",")[0].strip().strip("\"'")
             claim = re.findall(r"[A-Za-z0-9_-]+", query) if re.fullmatch(r"\$(?:\.[A-Za-z0-9_-]+)+", query) else None
             if claim is not None:
-                identity_header(
-                    self._draft, self._findings, line.place, name, {"claim": claim[0] if len(claim) == 1 else claim}
-                )
+                identity_header(self._draft, self._findings, line.place, name, {"claim": claim_path(claim)})
                 if any(route.get("public") for route in self._draft.routes):
                     self._findings.unsafe(
                         line.place,
@@ -127,7 +144,8 @@ class Edge:
                 return
         if name.lower() not in _OWN_HEADERS:
             self._findings.left_out(
-                line.place, f"{line}; set this header in the application, or as claim_to_headers if it is a claim"
+                line.place,
+                f"{line}; backends get the one that the client sent: set it in the application, or as claim_to_headers if it is a claim",
             )
 
     def settings(self) -> None:
@@ -138,7 +156,8 @@ class Edge:
                 timeouts[key] = seconds(time / 1000, 0.1, most)
         if timeouts:
             self._draft.settings["timeouts"] = timeouts
-        for line in self._section.lines:
+        more = self._section.defaults.all_tcp() if self._section.defaults is not None else []
+        for line in [*more, *self._section.lines]:
             if (
                 line.words[0] not in _SILENT
                 and not line.starts("timeout")

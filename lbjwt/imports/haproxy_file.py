@@ -14,6 +14,7 @@ _SECTIONS = (
     "global", "defaults", "frontend", "backend", "listen", "userlist", "peers", "resolvers", "cache", "program", "http-errors", "mailers",
     "ring", "log-forward", "fcgi-app", "crt-store", "traces", "acme",
 )  # fmt: skip
+_WITH_DEFAULTS = ("frontend", "backend", "listen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class Section:
         before = self.defaults.all(*words) if self.defaults is not None and words[0] in ("acl", "http-request") else []
         return [*before, *(line for line in self.lines if line.starts(*words))]
 
+    def all_tcp(self) -> list[Line]:
+        """Rules on connections, which sections take over from their defaults."""
+        return [line for line in self.lines if line.words[0] in ("tcp-request", "tcp-response")]
+
     def last(self, *words: str) -> Line | None:
         """The line that applies; that of the defaults if the section has none."""
         found = self.all(*words)
@@ -63,15 +68,16 @@ def read_sections(path: Path) -> list[Section]:
     """
     sections: list[Section] = []
     defaults: Section | None = None
+    named: dict[str, Section] = {}
     for number, words in _logical_lines(readable(path), path):
         place = Place(str(path), number)
         if words[0] in _SECTIONS:
             name = words[1] if len(words) > 1 else ""
-            section = Section(
-                words[0], name, place, defaults=defaults if words[0] in ("frontend", "backend", "listen") else None
-            )
+            before = named.get(words[-1], defaults) if words[-2:-1] == ["from"] else defaults
+            section = Section(words[0], name, place, defaults=before if words[0] in _WITH_DEFAULTS else None)
             if words[0] == "defaults":
-                defaults = section
+                section.defaults = named.get(words[-1]) if words[-2:-1] == ["from"] else None
+                defaults = named[name] = section
             sections.append(section)
         elif sections:
             sections[-1].lines.append(Line(Words(words), place))
@@ -101,8 +107,8 @@ def _words(line: str) -> list[str] | None:
     words: list[str] = []
     word, within, begun, escaped = "", "", False, False
     for character in line:
-        if escaped:
-            word, escaped = word + character, False
+        if escaped:  # of any other character the backslash stays, as in an expression
+            word, escaped = word + (character if character in " \\#\"'" else f"\\{character}"), False
         elif character == "\\" and within != "'":
             escaped = begun = True
         elif within:

@@ -1,17 +1,19 @@
 """What must hold of a token, as the rules of HAProxy say it, as issuers and rules of lbjwt."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from lbjwt.imports.common import any_audience, any_issuer, missing_keys, optional_expiration
-from lbjwt.imports.draft import Draft, Noted, closed
+from lbjwt.imports.common import any_audience, any_issuer, issuer_hint, missing_keys, optional_expiration
+from lbjwt.imports.draft import Draft, Noted, shut
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.haproxy_token import Fact, Formula
 from lbjwt.imports.matching import Decision
 
 _DEFAULT: Final = "header:Authorization Bearer"
 _VARIABLES: Final = ("txn.", "proc.", "req.", "sess.")
+_IS_FILE: Final = re.compile(r"/|\.(?:pem|crt|cer|pub|key)$")
 
 
 class _Unsayable(Exception):
@@ -53,7 +55,7 @@ class Issuers:
                 raise _Unsayable("alternatives with different claims")
         except _Unsayable as unsayable:
             self._findings.left_out(place, f"{unsayable}; its routes are closed until you decide")
-            return {**decision, **closed(401, f"{unsayable}: left out")}
+            return shut(decision, 401, f"{unsayable}: left out")
         labels = [label for one in asked for label in self._labels(one)]
         made = {**decision, "require": {"issuer": labels[0]} if len(labels) == 1 else {"any_of": labels}}
         if optional:
@@ -67,9 +69,14 @@ class Issuers:
         return made
 
     def _asked(self, facts: list[Formula]) -> _Asked:
-        signed = next((one for one in facts if isinstance(one, Fact) and one.kind == "signed"), None)
-        if signed is None:
+        signatures = [one for one in facts if isinstance(one, Fact) and one.kind == "signed"]
+        if not signatures:
             raise _Unsayable("a token whose signature nobody checks")
+        signed = signatures[0]
+        if any((one.token, one.value[1]) != (signed.token, signed.value[1]) for one in signatures):
+            raise _Unsayable("two signatures at once")
+        if any(isinstance(one, Fact) and one.token not in ("", signed.token) for one in facts):
+            raise _Unsayable("claims of a token whose signature nobody checks")
         asked = _Asked(signed)
         lists = {"alg": asked.algorithms, "iss": asked.names, "aud": asked.audiences}
         for one in facts:
@@ -130,9 +137,7 @@ class Issuers:
         made |= _location(asked.signed.token)
         if not asked.names:
             return [self._added("main", made, place)]
-        return [
-            self._added(name.split("://")[-1].split("/")[0], {"issuer": name, **made}, place) for name in asked.names
-        ]
+        return [self._added(issuer_hint(name), {"issuer": name, **made}, place) for name in asked.names]
 
     def _added(self, hint: str, made: dict[str, Any], place: Place) -> str:
         """Add an issuer; one that is there, but for its audiences, gets these too."""
@@ -156,6 +161,11 @@ class Issuers:
             return {"secret_file": Noted("hmac.secret", "write the secret into this file")}
         if key.startswith(_VARIABLES) or not key:
             self._findings.left_out(place, f"the key in the variable {key}; write pem_file")
+            return missing_keys("issuer")
+        if not algorithms and not _IS_FILE.search(key):
+            self._findings.left_out(
+                place, "the key of jwt_verify, which may be a secret; write secret_file, or pem_file"
+            )
             return missing_keys("issuer")
         return {"pem_file": str(self._directory / key)}
 

@@ -103,6 +103,13 @@ def _claim(claim: list[str], test: Test, token: str) -> Fact:
         return Fact("unknown")
     if test.how == "found":
         rule = {"claim": path, "exists": True}
+    elif (
+        test.how in ("int", "")
+        and len(test.patterns) == 2
+        and test.patterns[0] in _COMPARISONS
+        and test.patterns[1].lstrip("-").isdigit()
+    ):
+        rule = {"claim": path, _COMPARISONS[test.patterns[0]]: int(test.patterns[1])}
     elif test.how in ("", "str") and test.patterns:
         if claim in (["iss"], ["aud"]):
             return Fact(claim[0], test.patterns, token)
@@ -122,13 +129,6 @@ def _claim(claim: list[str], test: Test, token: str) -> Fact:
             if one
             else {"claim": path, "contains_any_word": test.patterns}
         )
-    elif (
-        test.how in ("int", "")
-        and len(test.patterns) == 2
-        and test.patterns[0] in _COMPARISONS
-        and test.patterns[1].lstrip("-").isdigit()
-    ):
-        rule = {"claim": path, _COMPARISONS[test.patterns[0]]: int(test.patterns[1])}
     return Fact("rule", tuple(sorted(rule.items())), token) if rule is not None else Fact("unknown")
 
 
@@ -182,6 +182,15 @@ def disjunction(formulas: list[Formula]) -> Formula:
         return True
     rest = [one for one in formulas if one is not False]
     return False if not rest else rest[0] if len(rest) == 1 else ("or", rest)
+
+
+def names_token(formula: Formula) -> bool:
+    """Whether it depends on what is in a token; that a header or cookie is there may mean anything."""
+    if isinstance(formula, Fact):
+        return formula.kind not in ("unknown", "found")
+    if isinstance(formula, bool):
+        return False
+    return any(names_token(one) for one in (formula[1] if isinstance(formula[1], list) else [formula[1]]))
 
 
 def is_unknown(formula: Formula) -> bool:

@@ -48,6 +48,11 @@ def paths_of(pattern: str, *, whole: bool = False) -> list[tuple[Path, str]] | N
     return None
 
 
+def beginning(text: str) -> list[tuple[Path, str]]:
+    """A prefix that is compared character by character, as `paths_of` returns it."""
+    return [(Path(text.rstrip("/") or "/"), "below" if text.endswith("/") and text != "/" else "beginning")]
+
+
 def stem_of(pattern: str) -> Path:
     """The path below which everything lies that an expression matches; ``/`` if that is not certain."""
     if not pattern.startswith("^") or "|" in re.sub(r"\([^()]*\)", "", pattern):

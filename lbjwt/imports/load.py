@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Final
 
 from lbjwt.config.load import examine_text
+from lbjwt.imports import KINDS
 from lbjwt.imports.draft import Draft
+from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Finding, Findings, Place
 from lbjwt.imports.writer import write
-
-KINDS: Final = {"nginx": "NGINX", "envoy": "Envoy", "haproxy": "HAProxy", "alb": "AWS Application Load Balancer"}
 
 Reader = Callable[[Path, Draft, Findings], None]
 
@@ -45,7 +44,10 @@ def import_file(kind: str, path: Path) -> Imported:
     reader: Reader = import_module(f"lbjwt.imports.{kind}").read
     findings = Findings()
     draft = Draft(findings)
-    reader(path, draft, findings)
+    try:
+        reader(path, draft, findings)
+    except RecursionError:
+        raise ImportFailure(f"{path}: is nested too deeply") from None
     text = write(draft.finished(), f"Imported from {path.name} of {KINDS[kind]}. The remarks say where the two differ.")
     problems = examine_text(text, path.absolute().parent).problems
     for problem in problems:

@@ -4,16 +4,18 @@ import re
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from lbjwt.imports.common import identity_header, seconds, usable_path
-from lbjwt.imports.draft import Draft, closed
+from lbjwt.imports.common import claim_path, identity_header, seconds, usable_path, usable_stem
+from lbjwt.imports.draft import Draft, closed, shut
 from lbjwt.imports.errors import ImportFailure
-from lbjwt.imports.findings import Findings
-from lbjwt.imports.literals import paths_of, stem_of
+from lbjwt.imports.findings import Findings, Place
+from lbjwt.imports.literals import beginning, paths_of, stem_of
 from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, host_rank, is_open
 from lbjwt.imports.nginx_file import Directive, Levels, bytes_of, inherited, read_file, seconds_of, setting
+from lbjwt.imports.nginx_guards import is_guarded, names_in, restriction
 from lbjwt.imports.nginx_jwt import Tokens
 from lbjwt.imports.nginx_server import Location, Server, read_server, serving
 from lbjwt.imports.nginx_upstream import Upstreams
+from lbjwt.imports.path_change import PathChange
 from lbjwt.units import format_size
 
 _KNOWN: Final = {
@@ -25,7 +27,7 @@ _KNOWN: Final = {
     "proxy_connect_timeout", "proxy_read_timeout", "proxy_send_timeout", "grpc_read_timeout", "proxy_next_upstream",
     "proxy_next_upstream_tries", "proxy_next_upstream_timeout", "client_max_body_size", "limit_except", "allow", "deny", "auth_basic",
     "auth_basic_user_file", "auth_request", "auth_request_set", "satisfy", "if", "error_page", "root", "index", "try_files", "alias",
-    "ssl_verify_client", "ssl_client_certificate", "keepalive_timeout", "access_log", "http2", "grpc_ssl_verify",
+    "ssl_verify_client", "ssl_client_certificate", "keepalive_timeout", "access_log", "http2", "grpc_ssl_verify", "rewrite",
 }  # fmt: skip
 """Directives that are read below, or that matter only beside one that is."""
 
@@ -44,7 +46,6 @@ _OWN_HEADERS: Final = {
     "host", "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "connection", "upgrade",
     "x-forwarded-scheme", "x-forwarded-server", "x-scheme", "forwarded", "x-request-id", "x-original-uri",
 }  # fmt: skip
-_RESTRICTING: Final = ("allow", "deny", "auth_basic", "auth_request", "satisfy", "ssl_verify_client")
 
 
 def read(path: FilePath, draft: Draft, findings: Findings) -> None:
@@ -73,6 +74,8 @@ class _Reader:
         self._upstreams = Upstreams(http, directory, draft, findings)
         self._tokens = Tokens(http, directory, draft, findings)
         self._identity: dict[str, list[Directive]] = {}
+        # Locations that mean less than everything below a path; true: they count only where requests would pass otherwise
+        self._guesses: dict[Place, bool] = {}
 
     def run(self) -> None:
         address = self._chosen()
@@ -114,7 +117,7 @@ class _Reader:
         """The address whose servers are imported: one that asks for tokens, else with TLS, else the first that does more than redirect."""
 
         def wanted(server: Server) -> tuple[bool, bool, bool]:
-            tokens = "auth_jwt" in _names(server.block)
+            tokens = "auth_jwt" in names_in(server.block)
             return not server.redirects, tokens, any("ssl" in options for _, options in server.listens)
 
         best = max(self._servers, key=wanted)
@@ -138,28 +141,29 @@ class _Reader:
 
     def _of(self, server: Server, request: Request) -> Decision | None:
         location = serving(server, request.path)
+        if location is not None and location.uncertain:
+            certain = serving(server, request.path, certain=True)
+            found = None if certain is None else self._decision(certain, request)
+            if not is_open(found):
+                return found
         return None if location is None else self._decision(location, request)
 
     def _decision(self, location: Location, request: Request) -> Decision:
         decision = dict(location.target)
         if location.methods and request.method not in location.methods:
-            return {
-                **({"cluster": decision["cluster"]} if "cluster" in decision else {}),
-                **closed(403, "limit_except denies other methods"),
-            }
+            return shut(decision, 403, "limit_except denies other methods")
         if "rules" in decision:
             return decision
         if location.need is None:
             return {**decision, "public": True}
         if location.need.impossible:
-            return {
-                **({"cluster": decision["cluster"]} if "cluster" in decision else {}),
-                **closed(401, location.need.impossible),
-            }
+            return shut(decision, 401, location.need.impossible)
         return self._tokens.apply(location.need, decision)
 
     def _locations(self, levels: Levels, server: Server) -> None:
         whole = levels[-1].name == "server"
+        for rewrite in levels[-1].all("rewrite") if whole else ():
+            self._findings.left_out(rewrite.place, f"{rewrite}; write rewrite in the routes whose path it changes")
         if whole and levels[-1].first("return") is not None:
             self._rest(levels, server)  # before nginx looks for a location
             return
@@ -167,21 +171,30 @@ class _Reader:
             kind = block.args[0] if len(block.args) > 1 else ""
             text = block.args[-1]
             inner = (*levels, block)
-            if text.startswith("@") or block.first("internal") is not None:
+            if text.startswith("@"):
+                continue
+            if block.first("internal") is not None:
+                self._internal(kind, text, inner, server)
                 continue
             self._unknown([block])
-            meant = self._meant(kind, text, block)
+            meant = self._meant(kind, text, inner)
             if meant:
-                target = self._target(inner, text)
+                target = self._target(inner, text, meant)
                 need = self._tokens.need(inner, server.block)
-                location = Location(
-                    inner, "~" if kind.startswith("~") else kind, text, meant, target, need, self._methods(block)
-                )
+                guess = self._guesses.get(block.place)
+                kind = "~" if kind.startswith("~") or guess is not None else kind
+                location = Location(inner, kind, text, meant, target, need, self._methods(block), bool(guess))
                 server.locations.append(location)
                 self._headers(inner)
             self._locations(inner, server)
         if whole and not any(one.text == "/" and one.kind in ("", "^~") for one in server.locations):
             self._rest(levels, server)
+
+    def _internal(self, kind: str, text: str, levels: Levels, server: Server) -> None:
+        """A location that clients cannot reach."""
+        meant = (paths_of(text) or []) if kind.startswith("~") else self._meant(kind, text, levels)
+        kind = "~" if kind.startswith("~") else kind
+        server.locations.append(Location(levels, kind, text, meant, closed(404, "internal")))
 
     def _rest(self, levels: Levels, server: Server) -> None:
         """What a server does where it has no location."""
@@ -198,35 +211,40 @@ class _Reader:
                 "",
                 "/",
                 [(Path("/"), "tree")],
-                self._target(levels, "/"),
+                self._target(levels, "/", [(Path("/"), "tree")]),
                 self._tokens.need(levels, server.block),
             )
         )
 
-    def _meant(self, kind: str, text: str, block: Directive) -> list[tuple[Path, str]]:
+    def _meant(self, kind: str, text: str, levels: Levels) -> list[tuple[Path, str]]:
+        block = levels[-1]
         if kind.startswith("~"):
             found = paths_of(text) if kind == "~" else None
             if found is not None:
                 return found
-            what = f"location {kind} {text}: write path or prefix for what it matches"
-            if not {"auth_jwt", *_RESTRICTING} & _names(block):
-                self._findings.left_out(block.place, what)
-                return []
-            stem = stem_of(text)
-            self._findings.left_out(
-                block.place, f"{what}; until then, everything below {stem.text} is treated as it is"
-            )
-            return [(stem, "tree")]
+            return self._stem(levels, f"location {kind} {text}", stem_of(text), True)
         if not usable_path(text.rstrip("/") or "/", self._findings, block.place):
-            return []
+            return self._stem(levels, f"location {text}", Path(usable_stem(text)), False)
         if kind == "=":
             return [(Path(text, True), "exact")]
-        return [(Path(text.rstrip("/") or "/"), "below" if text.endswith("/") and text != "/" else "beginning")]
+        return beginning(text)
 
-    def _target(self, levels: Levels, text: str) -> Decision:
+    def _stem(self, levels: Levels, what: str, stem: Path, certain: bool) -> list[tuple[Path, str]]:
+        """What a location means that no route can mean: nothing, or everything below a path if nginx refuses requests there."""
+        block, answer = levels[-1], levels[-1].first("return")
+        refuses = is_guarded(levels[-1:]) or (answer is not None and answer.args[0][:1] == "4" and stem.text != "/")
+        what = f"{what}: write path or prefix for what it matches"
+        if not refuses and not is_guarded(levels):
+            self._findings.left_out(block.place, what)
+            return []
+        self._guesses[block.place] = not (certain and refuses)
+        self._findings.left_out(block.place, f"{what}; until then, everything below {stem.text} is treated as it is")
+        return [(stem, "tree")]
+
+    def _target(self, levels: Levels, text: str, meant: list[tuple[Path, str]]) -> Decision:
         """Where the requests of a location go, whatever their token."""
         block = levels[-1]
-        reason = self._restriction(levels)
+        reason = restriction(levels, self._findings)
         passed, answer = block.first("proxy_pass", "grpc_pass"), block.first("return")
         if passed is None or answer is not None:  # nginx answers before it would pass the request on
             return self._answer(block, answer)
@@ -234,14 +252,33 @@ class _Reader:
         if found is None:
             return closed(404, "its backend was chosen by a variable")
         label, path = found
-        if path and path != text:
+        change = self._change(block, passed, path, meant)
+        if reason:
+            return {"cluster": label, **closed(403, f"{reason} was left out")}
+        return {"cluster": label, **({"rewrite": change} if change is not None else {})}
+
+    def _change(
+        self, block: Directive, passed: Directive, path: str, meant: list[tuple[Path, str]]
+    ) -> PathChange | None:
+        """What backends get in place of the client's path; None if that stays, or, with a finding, if lbjwt cannot do the same."""
+        rewrites = block.all("rewrite") if block.name == "location" else []
+        if len(rewrites) == 1 and rewrites[0].args[2:] == ("break",):
+            change = PathChange.of_pattern(rewrites[0].args[0], rewrites[0].args[1], all_of_it=True)
+            if change is not None and all(change.rewrite_of(one) is not None for one, _ in meant):
+                return change  # nginx then ignores the path of proxy_pass
+        for rewrite in rewrites:
+            self._findings.left_out(rewrite.place, f"{rewrite}; write rewrite in the routes whose path it changes")
+        text = block.args[-1] if block.name == "location" else "/"
+        if rewrites or not path or path == text:
+            return None
+        change = PathChange.of_path(text, path) if block.args[0] == "=" else PathChange.of_prefix(text, path)
+        if change is None or "$" in path:
             self._findings.left_out(
                 passed.place,
-                f"{passed}: {path} replaces {text} there; backends of lbjwt get the path as the client sent it",
+                f"{passed}: {path} replaces {text} there, which rewrite of a route cannot do: it replaces whole segments",
             )
-        for rewrite in block.all("rewrite"):
-            self._findings.left_out(rewrite.place, f"{rewrite}; backends of lbjwt get the path as the client sent it")
-        return {"cluster": label, **(closed(403, f"{reason} was left out") if reason else {})}
+            return None
+        return change
 
     def _answer(self, block: Directive, answer: Directive | None) -> Decision:
         status = (
@@ -267,34 +304,6 @@ class _Reader:
         )
         return closed(404, "nginx answers by itself")
 
-    def _restriction(self, levels: Levels) -> str:
-        """A directive that refuses requests and that lbjwt does not have; "" if there is none."""
-        for name in _RESTRICTING:
-            for told in inherited(levels, name):
-                if told.args[:1] in (("off",), ("all",)) and name in (
-                    "auth_basic",
-                    "auth_request",
-                    "allow",
-                    "satisfy",
-                    "ssl_verify_client",
-                ):
-                    continue
-                self._findings.left_out(
-                    told.place,
-                    f"{told}; its routes are closed until you decide: remove the rule called closed once something else protects them",
-                )
-                return str(told.name)
-        for block in levels:
-            for one in block.all("if"):
-                answer = one.first("return")
-                if answer is not None and answer.args[0][:1] in ("4", "5"):
-                    self._findings.left_out(
-                        one.place, f"{one}, which refuses requests; its routes are closed until you decide"
-                    )
-                    return "if"
-                self._findings.left_out(one.place, str(one))
-        return ""
-
     def _methods(self, block: Directive) -> tuple[str, ...]:
         """The methods that ``limit_except`` allows, where it denies all others."""
         limit = block.first("limit_except")
@@ -312,9 +321,7 @@ class _Reader:
             name, value = told.args[0], told.args[-1]
             claim = self._tokens.claim_of(value)
             if claim is not None:
-                identity_header(
-                    self._draft, self._findings, told.place, name, {"claim": claim[0] if len(claim) == 1 else claim}
-                )
+                identity_header(self._draft, self._findings, told.place, name, {"claim": claim_path(claim)})
                 self._identity.setdefault(name, []).append(told)
             elif name.lower() == "authorization" and value == "":
                 self._draft.settings["forward_token"] = False
@@ -329,7 +336,7 @@ class _Reader:
             elif name.lower() not in _OWN_HEADERS:
                 self._findings.left_out(
                     told.place,
-                    f"the header {name} for backends; set it in the application, or as claim_to_headers if it is a claim",
+                    f"the header {name} for backends, who get the one that the client sent; set it in the application, or as claim_to_headers if it is a claim",
                 )
 
     def _listeners(self, address: str, here: list[Server]) -> None:
@@ -379,14 +386,13 @@ class _Reader:
             for levels in [(self._http, server.block), *(location.levels for location in server.locations)]:
                 told = setting(levels, "client_max_body_size")
                 sizes.add(1 << 20 if told is None else bytes_of(told.args[0]) or 0)
-        if 0 in sizes:
-            return
-        most = max(sizes)
-        self._draft.settings["limits"] = {"max_request_body": format_size(most)}
+        most = 0 if 0 in sizes else max(sizes)
+        if most:
+            self._draft.settings["limits"] = {"max_request_body": format_size(most)}
         if len(sizes) > 1:
+            limit = format_size(most) if most else "here none"
             self._findings.approximated(
-                here[0].block.place,
-                f"client_max_body_size differs between locations; lbjwt has one limit, {format_size(most)}",
+                here[0].block.place, f"client_max_body_size differs between locations; lbjwt has one limit, {limit}"
             )
         keep = setting((self._http, here[0].block), "keepalive_timeout")
         if keep is not None and (time := seconds_of(keep.args[0])) is not None and time != 60:
@@ -404,10 +410,5 @@ class _Reader:
     def _unknown(self, blocks: list[Directive]) -> None:
         for block in blocks:
             for one in block.block:
-                if one.name not in _KNOWN and not _SILENT.fullmatch(one.name) and one.name != "rewrite":
+                if one.name not in _KNOWN and not _SILENT.fullmatch(one.name):
                     self._findings.left_out(one.place, str(one))
-
-
-def _names(block: Directive) -> set[str]:
-    """The names of all directives in a block."""
-    return {block.name}.union(*map(_names, block.block))

@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import crossplane
 
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
+from lbjwt.imports.reading import readable
 from lbjwt.imports.words import Words
+
+_IS_SECRET: Final = re.compile(r"key(?!_(?:file|request|cache))|secret|passw|token|credential|_by_lua|_block$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,9 @@ class Directive:
     block: "tuple[Directive, ...]" = field(default=())
 
     def __str__(self) -> str:
-        """Its name and first argument: others may be secrets."""
-        return " ".join([self.name, *self.args[:1], *(["…"] if len(self.args) > 1 else [])])
+        """Its name and first argument: others may be secrets. Of a secret or a script only its name."""
+        shown = 0 if _IS_SECRET.search(self.name) or "\n" in self.args[0] else 1
+        return " ".join([self.name, *self.args[:shown], *(["…"] if len(self.args) > shown else [])])
 
     def all(self, *names: str) -> "list[Directive]":
         return [one for one in self.block if one.name in names]
@@ -58,20 +62,16 @@ def read_file(path: Path, findings: Findings) -> Directive:
     Raises:
         ImportFailure: The file cannot be read, or is no nginx configuration.
     """
-    try:
-        with path.open("rb") as file:
-            file.read().decode()
-    except OSError as error:
-        raise ImportFailure(f"{path}: cannot be read: {error.strerror or 'unknown reason'}") from None
-    except UnicodeDecodeError:
-        raise ImportFailure(f"{path}: is not UTF-8") from None
-    payload: dict[str, Any] = crossplane.parse(str(path), combine=True, check_ctx=False, check_args=False)
+    readable(path)
+    payload: dict[str, Any] = crossplane.parse(str(path), check_ctx=False, check_args=False)
     for fault in payload["errors"]:
         message = re.sub(r" in \S+$", "", str(fault["error"]).splitlines()[0])
+        if "recursion" in message:
+            raise ImportFailure(f"{fault['file']}: is nested too deeply")
         if "No such file" not in message:
             raise ImportFailure(f"{fault['file']}:{fault.get('line') or 1}: {message}")
         findings.left_out(Place(str(fault["file"]), fault.get("line") or 1), f"an included file: {message}")
-    parsed = tuple(_directives(payload["config"][0]["parsed"], str(path)))
+    parsed = tuple(_directives(payload["config"], payload["config"][0]["parsed"], (0,)))
     for directive in parsed:
         if directive.name == "http":
             return directive
@@ -84,15 +84,25 @@ def read_file(path: Path, findings: Findings) -> Directive:
     return Directive("http", Words(), Place(str(path), 1), parsed)
 
 
-def _directives(parsed: list[dict[str, Any]], file: str) -> Iterator[Directive]:
+def _directives(
+    files: list[dict[str, Any]], parsed: list[dict[str, Any]], within: tuple[int, ...]
+) -> Iterator[Directive]:
+    """
+    The directives of a file, with those of included files in place of ``include``. One that names no file here stays, because what it would ask for
+    is not known.
+
+    Args:
+        within: Indices of the file and of those that include it.
+    """
+    name = files[within[-1]]["file"]
     for one in parsed:
-        name = one.get("file", file)
-        yield Directive(
-            one["directive"],
-            Words(one["args"]),
-            Place(name, one["line"]),
-            tuple(_directives(one.get("block") or [], name)),
-        )
+        for index in one.get("includes", ()):
+            if index in within:
+                raise ImportFailure(f"{name}:{one['line']}: includes itself")
+            yield from _directives(files, files[index]["parsed"], (*within, index))
+        if not one.get("includes"):
+            block = tuple(_directives(files, one.get("block") or [], within))
+            yield Directive(one["directive"], Words(one["args"]), Place(name, one["line"]), block)
 
 
 def seconds_of(text: str) -> float | None:

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from lbjwt.imports.common import any_audience, any_issuer, missing_keys, optional_expiration, remote_keys, seconds
+from lbjwt.imports.common import (
+    any_audience,
+    any_issuer,
+    claim_path,
+    issuer_hint,
+    missing_keys,
+    one_of,
+    optional_expiration,
+    remote_keys,
+    seconds,
+)
 from lbjwt.imports.draft import Draft, plain
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.matching import Decision
@@ -42,6 +52,7 @@ class Need:
     algorithms: list[str] = field(default_factory=list)
     rules: list[dict[str, Any]] = field(default_factory=list)
     status: int = 401
+    said_status: bool = False
     impossible: str = ""
 
     @property
@@ -115,7 +126,7 @@ class Tokens:
         issuer = self._draft.issuers[labels[0]]
         rules = list(need.rules)
         if need.issuers and "any_issuer" in issuer:
-            rules.insert(0, _one_of("iss", need.issuers))
+            rules.insert(0, one_of("iss", need.issuers))
         if need.audiences and need.audiences != issuer.get("audiences"):
             made["audiences"] = need.audiences
         if rules:
@@ -154,10 +165,7 @@ class Tokens:
         if not names:
             return [self._draft.add_issuer(hint, made, first.place)]
         made.pop("any_issuer", None)
-        return [
-            self._draft.add_issuer(name.split("://")[-1].split("/")[0], {"issuer": name, **made}, first.place)
-            for name in names
-        ]
+        return [self._draft.add_issuer(issuer_hint(name), {"issuer": name, **made}, first.place) for name in names]
 
     def _source(self, levels: Levels, server: Directive, place: Place) -> tuple[tuple[str, Any], ...]:
         files, requests = inherited(levels, "auth_jwt_key_file"), inherited(levels, "auth_jwt_key_request")
@@ -224,8 +232,7 @@ class Tokens:
 
     def _requirements(self, levels: Levels, need: Need) -> None:
         for told in inherited(levels, "auth_jwt_require"):
-            error = next((arg.removeprefix("error=") for arg in told.args if arg.startswith("error=")), "401")
-            need.status = int(error) if error.isdigit() and 400 <= int(error) < 500 else 403
+            self._status(told, need)
             for variable in told.args:
                 if variable.startswith("$"):
                     self._variable(variable, told, need)
@@ -237,6 +244,16 @@ class Tokens:
             else:
                 self._impossible(need, told.place, str(told))
 
+    def _status(self, told: Directive, need: Need) -> None:
+        """The status with which a requirement refuses; a route has one for all of its rules."""
+        status = _status_of(told)
+        if need.said_status and status != need.status:
+            self._findings.approximated(
+                told.place,
+                f"other requirements of this location refuse with {need.status} there; all refuse with {status}",
+            )
+        need.status, need.said_status = status, True
+
     def _impossible(self, need: Need, place: Place, what: str) -> None:
         self._findings.left_out(
             place, f"{what}; its routes are closed until you decide: write a rule, then remove the rule called closed"
@@ -246,26 +263,25 @@ class Tokens:
     def _variable(self, variable: str, told: Directive, need: Need) -> None:
         claim = self.claim_of(variable)
         if claim is not None:
-            need.rules.append({"claim": _claim(claim), "exists": True})
+            need.rules.append(self._present(claim_path(claim), told.place))
             return
         found = self._maps.get(variable)
         if found is None:
             self._impossible(need, told.place, f"auth_jwt_require {variable}")
             return
         source = found.args[0]
-        allowed, rejected, patterns = _entries(found)
+        entries = _entries(found)
+        allowed, rejected, patterns = entries.allowed, entries.rejected, entries.patterns
         header = self._headers.get(
             source, source.removeprefix("$jwt_header_") if source.startswith("$jwt_header_") else ""
         )
         claim = self.claim_of(source)
-        if header == "alg" and allowed and not patterns:
+        if header == "alg" and allowed and not patterns and rejected is None and not entries.is_odd:
             need.algorithms = allowed
-        elif claim is None or (patterns and rejected is not None):
+        elif claim is None or entries.is_odd or (patterns and rejected is not None):
             self._impossible(need, found.place, f"map {source} {variable}")
         elif rejected is not None:
-            path = _claim(claim)
-            if rejected:
-                need.rules.append({"any": [{"claim": path, "exists": False}, {"not": _one_of(path, rejected)}]})
+            self._rejected(claim_path(claim), rejected, found, need)
         elif claim == ["iss"] and allowed and not patterns:
             need.issuers = allowed
         elif (
@@ -274,14 +290,35 @@ class Tokens:
             and len(values) == len(allowed) + len(patterns)
         ):
             need.audiences = values
+            for pattern in patterns:
+                self._findings.approximated(
+                    found.place,
+                    f"{pattern} on aud also matches within other texts there; lbjwt compares whole audiences",
+                )
         else:
             self._rule(claim, allowed, patterns, found, variable, need)
+
+    def _rejected(self, path: Any, rejected: list[str], found: Directive, need: Need) -> None:
+        """All but some values. A claim that is missing is the empty text in nginx."""
+        values = [value for value in rejected if value]
+        if any(value.lower() != value.upper() for value in values):
+            self._findings.approximated(found.place, f"{found} rejects these values in any case; here case matters")
+        if len(values) < len(rejected):
+            need.rules.append(self._present(path, found.place))
+            need.rules += [{"not": one_of(path, values)}] if values else []
+        elif values:
+            need.rules.append({"any": [{"claim": path, "exists": False}, {"not": one_of(path, values)}]})
+
+    def _present(self, path: Any, place: Place) -> dict[str, Any]:
+        """A claim that must not be empty."""
+        self._findings.approximated(place, "a claim that is there passes here, also with the values 0 and empty text")
+        return {"claim": path, "exists": True}
 
     def _rule(
         self, claim: list[str], allowed: list[str], patterns: list[str], found: Directive, variable: str, need: Need
     ) -> None:
-        path = _claim(claim)
-        rules = [_one_of(path, allowed)] if allowed else []
+        path = claim_path(claim)
+        rules = [one_of(path, allowed)] if allowed else []
         for pattern in patterns:
             rule = _pattern(path, pattern)
             if rule is None:
@@ -300,8 +337,7 @@ class Tokens:
 
     def _kjdev(self, told: Directive, need: Need) -> None:
         """``auth_jwt_require_claim name operator value`` of kjdev's module."""
-        error = next((arg.removeprefix("error=") for arg in told.args if arg.startswith("error=")), "401")
-        need.status = int(error) if error.isdigit() and 400 <= int(error) < 500 else 403
+        self._status(told, need)
         args = [arg for arg in told.args if not arg.startswith("error=")]
         if len(args) != 3 or "$" in args[2]:
             self._impossible(need, told.place, str(told))
@@ -315,36 +351,58 @@ class Tokens:
         elif claim == ["aud"] and operator in ("eq", "any", "in") and not negated:
             need.audiences = [str(one) for one in (operand if isinstance(operand, list) else [operand])]
         elif operator in _STRING_RULES:
-            rule = {"claim": _claim(claim), _STRING_RULES[operator]: operand}
-            need.rules.append({"any": [{"claim": _claim(claim), "exists": False}, {"not": rule}]} if negated else rule)
+            rule = {"claim": claim_path(claim), _STRING_RULES[operator]: operand}
+            need.rules.append({"not": rule} if negated else rule)  # a missing claim is refused in both
         else:
             self._impossible(need, told.place, str(told))
 
 
-def _claim(path: list[str]) -> str | list[str]:
-    return path[0] if len(path) == 1 else path
+def _status_of(told: Directive) -> int:
+    """The status with which a requirement refuses."""
+    error = next((arg.removeprefix("error=") for arg in told.args if arg.startswith("error=")), "401")
+    return int(error) if error.isdigit() and 400 <= int(error) < 500 else 403
 
 
-def _one_of(claim: Any, values: list[str]) -> dict[str, Any]:
-    return {"claim": claim, "equals": values[0]} if len(values) == 1 else {"claim": claim, "one_of": values}
+@dataclass(slots=True)
+class _Entries:
+    """
+    When a map is true.
+
+    Attributes:
+        allowed: Values that make it true.
+        rejected: Values that make it false, if all others make it true; else None.
+        patterns: Expressions that make it true.
+        is_odd: Lists of values and expressions do not say it.
+    """
+
+    allowed: list[str]
+    rejected: list[str] | None
+    patterns: list[str]
+    is_odd: bool
 
 
-def _entries(found: Directive) -> tuple[list[str], list[str] | None, list[str]]:
-    """Of a map: the values that make it true; those that make it false, if all others make it true, else None; the patterns that make it true."""
-    default, allowed, rejected, patterns = False, list[str](), list[str](), list[str]()
+def _entries(found: Directive) -> _Entries:
+    default, odd, excluded = False, False, False
+    allowed, rejected, patterns = list[str](), list[str](), list[str]()
     for one in found.block:
-        value = one.args[0] if one.args else ""
+        value = one.args[0]
         true = value not in ("", "0")
+        odd = odd or "$" in value or one.name in ("hostnames", "include")
         key = one.name.removeprefix("\\")
         if one.name == "default":
             default = true
         elif one.name.startswith("~"):
             patterns += [one.name] if true else []
+            excluded = excluded or not true
+        elif one.name == "volatile" and not one.args:
+            continue
         elif true:
             allowed.append(key)
         else:
             rejected.append(key)
-    return allowed, (rejected if default else None), patterns
+    # whole values come before expressions, and of those the first one that matches
+    odd = odd or (excluded and (default or bool(patterns))) or (bool(patterns) and bool(rejected) and not default)
+    return _Entries(allowed, rejected if default else None, patterns, odd)
 
 
 def _word(pattern: str) -> str:
@@ -356,7 +414,7 @@ def _pattern(claim: Any, pattern: str) -> dict[str, Any] | None:
     """A regular expression of a map as a rule."""
     body = pattern.removeprefix("~")
     if match := re.fullmatch(r"\^\(?((?:[A-Za-z0-9_:/@-]|\\\.)+(?:\|(?:[A-Za-z0-9_:/@-]|\\\.)+)*)\)?\$", body):
-        return _one_of(claim, [re.sub(r"\\(.)", r"\1", word) for word in match[1].split("|")])
+        return one_of(claim, [re.sub(r"\\(.)", r"\1", word) for word in match[1].split("|")])
     if match := re.fullmatch(r"\^((?:[A-Za-z0-9_:/@-]|\\\.)+)", body):
         return {"claim": claim, "prefix": re.sub(r"\\(.)", r"\1", match[1])}
     word = _word(pattern)

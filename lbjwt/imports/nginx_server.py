@@ -19,6 +19,7 @@ class Location:
     target: Decision
     need: Need | None = None
     methods: tuple[str, ...] = ()
+    uncertain: bool = False  # it means less than `meant`, and counts only where requests would pass otherwise
 
     def covers(self, path: str) -> bool:
         """Whether nginx may pick it. nginx redirects a path that lacks the slash at the end of a prefix; lbjwt lets it pass as the target would."""
@@ -93,13 +94,19 @@ def _is_redirect(answer: Directive | None) -> bool:
     return answer is not None and (answer.args[0][:1] == "3" or answer.args[0].startswith("http"))
 
 
-def serving(server: Server, path: str) -> Location | None:
-    """The location that nginx picks: an exact one, else the longest prefix, unless a regular expression matches and that prefix is not ``^~``."""
-    exact = next((one for one in server.locations if one.kind == "=" and one.covers(path)), None)
+def serving(server: Server, path: str, *, certain: bool = False) -> Location | None:
+    """
+    The location that nginx picks: an exact one, else the longest prefix, unless a regular expression matches and that prefix is not ``^~``.
+
+    Args:
+        certain: Leave out the locations that may mean other paths.
+    """
+    locations = [one for one in server.locations if not (certain and one.uncertain)]
+    exact = next((one for one in locations if one.kind == "=" and one.covers(path)), None)
     if exact is not None:
         return exact
-    prefixes = [one for one in server.locations if one.kind in ("", "^~") and one.covers(path)]
+    prefixes = [one for one in locations if one.kind in ("", "^~") and one.covers(path)]
     longest = max(prefixes, key=lambda one: len(one.text), default=None)
     if longest is not None and longest.kind == "^~":
         return longest
-    return next((one for one in server.locations if one.kind == "~" and one.covers(path)), longest)
+    return next((one for one in locations if one.kind == "~" and one.covers(path)), longest)

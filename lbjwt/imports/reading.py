@@ -112,7 +112,7 @@ def readable(path: Path) -> str:
     The text of a file.
 
     Raises:
-        ImportFailure: It cannot be read, is larger than 1 MiB, or is not UTF-8.
+        ImportFailure: It cannot be read, is empty, is larger than 1 MiB, or is not UTF-8.
     """
     try:
         with path.open("rb") as file:
@@ -121,6 +121,8 @@ def readable(path: Path) -> str:
         raise ImportFailure(f"{path}: cannot be read: {error.strerror or 'unknown reason'}") from None
     if len(data) > MAX_BYTES:
         raise ImportFailure(f"{path}: is larger than {MAX_BYTES >> 20} MiB")
+    if not data.strip():
+        raise ImportFailure(f"{path}: is empty; did the shell write the result into it?")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

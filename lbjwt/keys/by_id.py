@@ -17,21 +17,21 @@ from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys.egress import Egress
 from lbjwt.keys.errors import JWKSFetchError, KeyMissing, sentence_of
 from lbjwt.keys.fetcher import Fetched, fetch
-from lbjwt.keys.parts import Part, decoded, encoded
-from lbjwt.keys.ring_by_id import is_name
+from lbjwt.keys.parts import KeptParts, decoded
+from lbjwt.keys.ring_by_id import may_stand_in_url
 from lbjwt.keys.uri import identity_of, place_of
 
 KID: Final = "{kid}"
 NEW_AT_ONCE: Final = 8
 """New key ids that one attempt asks for; others have to wait for the next one."""
-AT_ONCE: Final = 4
+PARALLEL_FETCHES: Final = 4
 """Fetches of one attempt that are under way at the same time."""
 KEY_TYPES: Final = "application/x-pem-file, application/jwk+json, application/json, text/plain, */*"
 
 
 class OriginById:
     """
-    The interface of `KeyOrigin` for keys that have a URL each.
+    An `Origin` (`keys.remote`) of keys that have a URL each.
 
     Args:
         uri: With `{kid}` in it.
@@ -63,9 +63,7 @@ class OriginById:
         self._check = check
         self._interval = interval
         self._max_keys = max_keys
-        self._max_stale = max_stale
-        self._parts: dict[str, Part] = {}
-        self._fetched_at: dict[str, float] = {}
+        self._parts = KeptParts(max_stale)
         self._refreshed_at = -math.inf  # monotonic time
 
     async def ask(self, *, doubtful: bool = False) -> Fetched:
@@ -83,7 +81,7 @@ class OriginById:
         if not doubtful or now - self._refreshed_at >= self._interval:
             names += self._parts
             self._refreshed_at = now
-        asked = dict.fromkeys(kid for kid in self._requested() if is_name(kid) and kid not in self._parts)
+        asked = dict.fromkeys(kid for kid in self._requested() if may_stand_in_url(kid) and kid not in self._parts)
         names += list(asked)[:NEW_AT_ONCE]
         limit = 2 * self.egress.timeout
         try:
@@ -94,7 +92,7 @@ class OriginById:
         return self._taken(found, answers_request=doubtful or bool(asked))
 
     async def _fetch_all(self, names: Iterable[str]) -> dict[str, Fetched | Exception]:
-        gate = asyncio.Semaphore(AT_ONCE)
+        gate = asyncio.Semaphore(PARALLEL_FETCHES)
 
         async def one(kid: str) -> Fetched | Exception:
             async with gate:
@@ -113,27 +111,22 @@ class OriginById:
         wall, failures, ages = time.time(), list[str](), list[float]()
         answered = not found
         for kid, answer in found.items():
-            known = self._parts.get(kid)
             if isinstance(answer, Fetched):
                 answered = True
-                self._parts[kid] = Part((answer.document or b"").decode())
-                self._fetched_at[kid] = wall
+                self._parts.fetched(kid, (answer.document or b"").decode(), wall)
                 ages += [] if answer.max_age is None else [answer.max_age]
-            elif isinstance(answer, KeyMissing) and (known is None or answer.gone):
+            elif isinstance(answer, KeyMissing) and (kid not in self._parts or answer.gone):
                 answered = True
-                self._parts.pop(kid, None)
+                self._parts.drop(kid)
             else:
                 failures.append(sentence_of(answer))
-                if known is not None and wall - self._fetched_at[kid] < self._max_stale:
-                    self._parts[kid] = Part(known.text, self._fetched_at[kid])
-                else:
-                    self._parts.pop(kid, None)
+                self._parts.failed(kid, wall)
         if not answered:
             raise JWKSFetchError("; ".join(dict.fromkeys(failures)))
-        while len(self._parts) > self._max_keys or len(encoded(self._parts)) > self.egress.max_bytes:
-            del self._parts[min(self._parts, key=lambda kid: self._fetched_at[kid])]
+        while len(self._parts) > self._max_keys or len(self._parts.document) > self.egress.max_bytes:
+            self._parts.drop_oldest()
         max_age = 0.0 if failures else min(ages, default=None)
-        return Fetched(encoded(self._parts), max_age=max_age, answers_request=answers_request)
+        return Fetched(self._parts.document, max_age=max_age, answers_request=answers_request)
 
     def accepted(self, fetched: Fetched) -> None:
         """There is no entity tag to remember."""
@@ -143,5 +136,4 @@ class OriginById:
 
     def restored(self, etag: str | None, document: bytes, fetched_at: float) -> None:
         """The document in force is a stored one."""
-        self._parts = decoded(document)
-        self._fetched_at = {kid: fetched_at if one.since is None else one.since for kid, one in self._parts.items()}
+        self._parts.restore(decoded(document), fetched_at)

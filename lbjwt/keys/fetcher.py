@@ -1,9 +1,10 @@
 """
 Fetch one document over HTTPS.
 
-The URL comes from the configuration or from the issuer's own metadata, never from a token (no ``jku``, no ``x5u``). Every fetch opens a connection: a
-pooled one that the server closed meanwhile would fail once per interval (THREATS B5). Redirects stay on the origin (THREATS B7), cookies are not
-kept, and content codings are refused, so that 256 KiB on the wire stay 256 KiB in memory (THREATS B9).
+The URL comes from the configuration or from the issuer's own metadata, never from a token (no ``jku``, no ``x5u``); one segment of its path may be
+the key id of a token (`keys.by_id`). Every fetch opens a connection: a pooled one that the server closed meanwhile would fail once per interval
+(THREATS B5). Redirects stay on the origin (THREATS B7), cookies are not kept, and content codings are refused, so that 256 KiB on the wire stay 256
+KiB in memory (THREATS B9).
 """
 
 import asyncio

@@ -16,7 +16,7 @@ SLOTS: Final = 64
 AT_ONCE: Final = 8
 """Key ids that one worker keeps until they are read, the newest ones: that of the request that asks for a fetch is among them."""
 LONGEST: Final = 128
-"""Characters of a key id."""
+"""Characters of a key id that may be requested, and so stand in a URL."""
 
 _HEAD: Final = struct.Struct("=II")  # checksum and length of the text
 _SLOT: Final = _HEAD.size + AT_ONCE * (LONGEST + 1)

@@ -11,13 +11,14 @@ from lbjwt._fastverify import DenyReason, SignatureCheck
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys.parts import decoded
+from lbjwt.keys.requested import LONGEST
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_WORD: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST}}}")
 
 
-def is_name(kid: str) -> bool:
-    """True for a key id that may stand in a URL."""
-    return _NAME.fullmatch(kid) is not None
+def may_stand_in_url(kid: str) -> bool:
+    """True for a key id that may be put into a URL: none that leads to another path, query or host."""
+    return _WORD.fullmatch(kid) is not None
 
 
 class RingById(KeyRing):
@@ -40,7 +41,7 @@ class RingById(KeyRing):
         self, kid: str | None, algorithm: str, thumbprints: Iterable[str] = ()
     ) -> SignatureCheck | tuple[SignatureCheck, ...] | DenyReason:
         """As in the base class, without guessing: no key id, no key."""
-        if kid is None or not is_name(kid):
+        if kid is None or not may_stand_in_url(kid):
             return DenyReason.UNKNOWN_KEY
         found = super().find(kid, algorithm)
         if found is DenyReason.UNKNOWN_KEY:

@@ -10,7 +10,7 @@ from lbjwt.errors import LbjwtError
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys.errors import JWKSFetchError, sentence_of
 from lbjwt.keys.fetcher import Fetched
-from lbjwt.keys.parts import Part, decoded, encoded
+from lbjwt.keys.parts import KeptParts, decoded
 from lbjwt.keys.remote import KeyOrigin
 
 log = logging.getLogger("lbjwt.jwks")
@@ -21,7 +21,7 @@ SOON: Final = 0.0
 
 class SeveralOrigins:
     """
-    The interface of `KeyOrigin` for several of them. An attempt succeeds if one URL answers with usable keys; of the others the last good document
+    An `Origin` (`keys.remote`) of several URLs. An attempt succeeds if one URL answers with usable keys; of the others the last good document
     counts, for `max_stale` seconds.
 
     Attributes:
@@ -36,9 +36,7 @@ class SeveralOrigins:
     def __init__(self, origins: Sequence[KeyOrigin], build: Callable[[bytes], KeyRing], max_stale: float) -> None:
         self._origins = {origin.identity: origin for origin in origins}
         self._build = build
-        self._max_stale = max_stale
-        self._parts: dict[str, Part] = {}
-        self._fetched_at: dict[str, float] = {}
+        self._parts = KeptParts(max_stale)
         self._last_warning = ""
         self.identity = " ".join(self._origins)
         self.place = " and ".join(origin.place for origin in origins)
@@ -60,7 +58,9 @@ class SeveralOrigins:
     async def ask(self, *, doubtful: bool = False) -> Fetched:
         """As `KeyOrigin.ask`; JWKSFetchError when no URL gives usable keys now."""
         asked = self._origins.items()
-        answers = await asyncio.gather(*(origin.ask(doubtful=doubtful) for _, origin in asked), return_exceptions=True)
+        # A URL whose document was dropped must send it anew: an answer that it is unchanged would be of no use.
+        questions = (origin.ask(doubtful=doubtful or name not in self._parts) for name, origin in asked)
+        answers = await asyncio.gather(*questions, return_exceptions=True)
         now, failures, fresh = time.time(), [], list[Fetched]()
         for (name, origin), answer in zip(asked, answers, strict=True):
             try:
@@ -71,7 +71,7 @@ class SeveralOrigins:
                 said = sentence_of(error)
                 failures.append(said if origin.place in said else f"{origin.place}: {said}")
                 origin.refused()
-                self._keep(name, now)
+                self._parts.failed(name, now)
             else:
                 origin.accepted(answer)
                 fresh.append(answer)
@@ -81,21 +81,13 @@ class SeveralOrigins:
         self._warn("; ".join(failures))
         ages = [answer.max_age for answer in fresh if answer.max_age is not None]
         max_age = SOON if failures else min(ages, default=None)
-        return Fetched(encoded(self._parts), max_age=max_age, date=fresh[0].date)
+        return Fetched(self._parts.document, max_age=max_age, date=fresh[0].date)
 
     def _take(self, name: str, answer: Fetched, now: float) -> None:
         """Take what one URL answered. Raises what `build` raises."""
-        text = self._parts[name].text if answer.document is None else answer.document.decode()
+        text = self._parts.text(name) if answer.document is None else answer.document.decode()
         self._build(text.encode())
-        self._parts[name] = Part(text)
-        self._fetched_at[name] = now
-
-    def _keep(self, name: str, now: float) -> None:
-        """Keep the last good document of a URL while it is not too old."""
-        part = self._parts.pop(name, None)
-        since = self._fetched_at.get(name, 0.0)
-        if part is not None and now - since < self._max_stale:
-            self._parts[name] = Part(part.text, since)
+        self._parts.fetched(name, text, now)
 
     def _warn(self, failures: str) -> None:
         if failures and failures != self._last_warning:
@@ -111,5 +103,4 @@ class SeveralOrigins:
     def restored(self, etag: str | None, document: bytes, fetched_at: float) -> None:
         """The document in force is a stored one."""
         parts = {name: part for name, part in decoded(document).items() if name in self._origins}
-        self._parts = parts
-        self._fetched_at = {name: fetched_at if part.since is None else part.since for name, part in parts.items()}
+        self._parts.restore(parts, fetched_at)

@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
-from lbjwt.files import read_regular, signature_of
+from lbjwt.files import Kept, nothing_kept, read_regular, signature_of
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys.errors import KeySourceError, sentence_of
 from lbjwt.keys.feed import KeyFeed
@@ -39,6 +39,7 @@ class LocalKeys:
         given: The bytes themselves; None if they are in the files `paths`.
         publish: Called with every new ring.
         settings: What the source was made of. A reload keeps a source with equal settings.
+        kept: Used by `load` in place of files that cannot be used.
     """
 
     def __init__(
@@ -52,14 +53,16 @@ class LocalKeys:
         board: Board,
         issuer: int,
         settings: object = None,
+        kept: Kept = nothing_kept,
     ) -> None:
         self.place = place
         self.settings = settings
         self.ring: KeyRing | None = None
         """Of the documents that were read last."""
         self._published: KeyRing | None = None
+        self.paths = tuple(paths)
+        self._kept = kept
         self._given = given
-        self._paths = paths
         self._build = build
         self._publish = publish
         self._board = board
@@ -76,8 +79,22 @@ class LocalKeys:
             KeySourceError: There is no usable key.
         """
         problem = self._read()
-        if problem:
+        if problem and not self._use_kept(problem):
             raise KeySourceError(f"no keys from {self.place}: {problem}")
+
+    def _use_kept(self, problem: str) -> bool:
+        """Take what the process before had of the files that cannot be used. `look` reads them again until they can."""
+        documents = list(self._kept(self.paths))
+        if documents:
+            self.ring = self._build(*documents)
+            self._documents = documents
+            self._log.failed(problem, in_force=True)
+        return bool(documents)
+
+    @property
+    def contents(self) -> tuple[bytes, ...]:
+        """Of the files, as they were read last."""
+        return tuple(self._documents)
 
     def begin(self, wall: float) -> None:
         """Put what was read into force; `wall` as in `look`."""
@@ -129,16 +146,16 @@ class LocalKeys:
             return [self._given]
         try:
             known = self._documents and not self._log.failing
-            if known and self._signatures == [signature_of(path.stat()) for path in self._paths]:
+            if known and self._signatures == [signature_of(path.stat()) for path in self.paths]:
                 return []
             documents: list[bytes] = []
             self._signatures = []
-            for path in self._paths:
+            for path in self.paths:
                 document, signature = read_key_file(path)
                 self._signatures.append(signature)
                 documents.append(document)
         except OSError as error:
-            if len(self._paths) == 1:
+            if len(self.paths) == 1:
                 raise
             raise KeySourceError(f"{error.filename}: {sentence_of(error)}") from None
         if max(map(len, documents)) > MAX_FILE_BYTES:

@@ -137,7 +137,7 @@ cdef class TlsSession:
 
     cdef int note(self, error) except -1:
         if self._peer is not None:
-            self.fault = fault_of(error, self._peer.server_name)
+            self.fault = fault_of(error, self._peer.server_name, established=self.established)
         return 0
 
     cdef bytes output(self):

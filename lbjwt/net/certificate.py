@@ -2,24 +2,28 @@
 Certificates, keys and authorities on disk: the context that was made of them, and whether there are newer ones.
 
 Files are replaced one after the other, and written in pieces. So a change counts when nothing was written between two looks, and files that cannot
-be used change nothing: what is in use stays until the files change again.
+be used change nothing: what is in use stays until the files change again. A process that takes the place of another one is told what the files held
+then, and begins with that where they cannot be used.
 """
 
+import logging
 import ssl
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from lbjwt.address import Address
-from lbjwt.files import read_regular, signature_of
+from lbjwt.files import Kept, in_memory, nothing_kept, read_content, signature_of
 from lbjwt.net.tls import MAX_PEM, TLSError, client_context, server_context
 
 LOOK: Final = 0.5
 """Seconds between two looks. New files are in use after two of them, so well within two seconds of the last byte."""
 
 _Signatures = tuple[tuple[int, ...], ...]
+
+log = logging.getLogger("lbjwt.service")
 
 
 class TlsFiles(ABC):
@@ -29,6 +33,7 @@ class TlsFiles(ABC):
     Args:
         paths: PEM files.
         key: Configuration key of the TLS section, for messages; a reload may change it.
+        kept: Used in place of files that cannot be used, until they are replaced.
 
     Raises:
         TLSError: The files cannot be used.
@@ -37,15 +42,31 @@ class TlsFiles(ABC):
     what: str
     """What is replaced, for the log."""
 
-    def __init__(self, paths: tuple[Path, ...], *, key: str) -> None:
+    def __init__(self, paths: tuple[Path, ...], *, key: str, kept: Kept = nothing_kept) -> None:
         self.key = key
         self.paths = paths
         self._used = self._seen = self._signatures()
-        self._digest = self._digest_of_all()
-        self.context = self._new_context()
+        self.contents: tuple[bytes, ...] | None = self._read_all()
+        """Of the files that the context was made of; None when one could not be read."""
+        try:
+            self.context = self._new_context(paths)
+        except TLSError as error:
+            contents = tuple(kept(paths))
+            if not contents:
+                raise
+            self.context, self.contents = self._context_of(contents), contents
+            log.error("%s; what was in force before stays in use until the files are replaced", error)
 
     @abstractmethod
-    def _new_context(self) -> ssl.SSLContext: ...
+    def _new_context(self, paths: Sequence[Path]) -> ssl.SSLContext:
+        """Make a context of files with these paths, in the order of `paths`."""
+
+    def _context_of(self, contents: Sequence[bytes]) -> ssl.SSLContext:
+        try:
+            with in_memory(contents) as paths:
+                return self._new_context(paths)
+        except OSError as error:
+            raise TLSError(f"{self.key}: cannot be copied to memory: {error.strerror}") from None
 
     def has_new_files(self) -> bool:
         """Whether there are other files than at the last attempt, and the same as at the last look. Costs a stat(2) for each."""
@@ -55,7 +76,7 @@ class TlsFiles(ABC):
 
     def is_current(self) -> bool:
         """Whether the files hold what is in use. Reads them."""
-        return bool(self._digest) and self._digest_of_all() == self._digest
+        return self.contents is not None and self._read_all() == self.contents
 
     def renew(self) -> ssl.SSLContext | None:
         """
@@ -66,18 +87,18 @@ class TlsFiles(ABC):
             TLSError: As the constructor, once for one state of the files.
         """
         before = self._signatures()
-        digest = self._digest_of_all()
-        if digest and digest == self._digest:
+        contents = self._read_all()
+        if contents is not None and contents == self.contents:
             self._used = before
             return None
         try:
-            context = self._new_context()
+            context = self._new_context(self.paths)
         finally:
             if before == self._signatures():
                 self._used = before
         if before != self._used:
             return None
-        self.context, self._digest = context, digest
+        self.context, self.contents = context, contents
         return context
 
     def _signatures(self) -> _Signatures:
@@ -87,16 +108,12 @@ class TlsFiles(ABC):
         except OSError:
             return ()
 
-    def _digest_of_all(self) -> bytes:
-        """Empty when one cannot be read."""
-        digest = sha256()
+    def _read_all(self) -> tuple[bytes, ...] | None:
+        """The contents of the files; None when one cannot be read."""
         try:
-            for path in self.paths:
-                content, _ = read_regular(path, MAX_PEM)
-                digest.update(sha256(content).digest())
+            return tuple(read_content(path, MAX_PEM) for path in self.paths)
         except OSError:
-            return b""
-        return digest.digest()
+            return None
 
 
 class Certificate(TlsFiles):
@@ -108,6 +125,7 @@ class Certificate(TlsFiles):
         private_key: PEM file.
         key: As for `TlsFiles`.
         http2: As for `server_context`.
+        kept: As for `TlsFiles`.
 
     Raises:
         TLSError: As `server_context`.
@@ -115,22 +133,25 @@ class Certificate(TlsFiles):
 
     what = "certificate"
 
-    def __init__(self, certificate: Path, private_key: Path, *, key: str, http2: bool = False) -> None:
+    def __init__(
+        self, certificate: Path, private_key: Path, *, key: str, http2: bool = False, kept: Kept = nothing_kept
+    ) -> None:
         self.http2 = http2
-        super().__init__((certificate, private_key), key=key)
+        super().__init__((certificate, private_key), key=key, kept=kept)
 
     def __eq__(self, other: object) -> bool:
         """The same files with the same contents, for the same protocols."""
-        return isinstance(other, Certificate) and (self.paths, self._digest, self.http2) == (
+        return isinstance(other, Certificate) and (self.paths, self.contents, self.http2) == (
             other.paths,
-            other._digest,
+            other.contents,
             other.http2,
         )
 
     __hash__ = None  # type: ignore[assignment]  # files change
 
-    def _new_context(self) -> ssl.SSLContext:
-        return server_context(*self.paths, key=self.key, http2=self.http2)
+    def _new_context(self, paths: Sequence[Path]) -> ssl.SSLContext:
+        certificate, private_key = paths
+        return server_context(certificate, private_key, key=self.key, http2=self.http2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +173,7 @@ class BackendTls(TlsFiles):
     Args:
         key: As for `TlsFiles`.
         required: False: files that cannot be used are no error. Then `fault` says why, and there is no context until `renew` has made one.
+        kept: As for `TlsFiles`.
 
     Raises:
         TLSError: As `client_context`, unless not required.
@@ -159,17 +181,19 @@ class BackendTls(TlsFiles):
 
     what = "certificate or authorities"
 
-    def __init__(self, settings: BackendTlsSettings, *, key: str, required: bool = True) -> None:
+    def __init__(
+        self, settings: BackendTlsSettings, *, key: str, required: bool = True, kept: Kept = nothing_kept
+    ) -> None:
         self.settings = settings
         self.fault = ""
         """Why there is no context yet; "" when there is one."""
         paths = (settings.ca, settings.certificate, settings.private_key)
         try:
-            super().__init__(tuple(path for path in paths if path is not None), key=key)
+            super().__init__(tuple(path for path in paths if path is not None), key=key, kept=kept)
         except TLSError as error:
             if required:
                 raise
-            self.fault, self._digest = str(error), b""
+            self.fault, self.contents = str(error), None
 
     def renew(self) -> ssl.SSLContext | None:
         context = super().renew()
@@ -177,12 +201,16 @@ class BackendTls(TlsFiles):
             self.fault = ""
         return context
 
-    def _new_context(self) -> ssl.SSLContext:
+    def _new_context(self, paths: Sequence[Path]) -> ssl.SSLContext:
         settings = self.settings
+        given = iter(paths)
+        ca, certificate, private_key = (
+            None if path is None else next(given) for path in (settings.ca, settings.certificate, settings.private_key)
+        )
         return client_context(
-            ca=settings.ca,
-            certificate=settings.certificate,
-            private_key=settings.private_key,
+            ca=ca,
+            certificate=certificate,
+            private_key=private_key,
             verify=settings.verify,
             key=self.key,
             alpn=settings.alpn,
@@ -190,7 +218,7 @@ class BackendTls(TlsFiles):
 
     def adopt(self, newer: "BackendTls") -> None:
         """Use from now on what another one read from the same files; connections that are open stay."""
-        self.context, self._digest = newer.context, newer._digest
+        self.context, self.contents = newer.context, newer.contents
         self._used = self._seen = newer._used
 
     def name_of(self, address: Address) -> str:

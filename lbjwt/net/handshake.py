@@ -34,15 +34,18 @@ _REFUSES: Final = {
     "UNRECOGNIZED_NAME": "it does not know this name; see tls.server_name of the cluster",
     "PROTOCOL_VERSION": "it speaks neither TLS 1.2 nor TLS 1.3",
 }
+# Behind the handshake: the endpoint asks for another one (TLS 1.2) or for a certificate (TLS 1.3), which we refuse (RFC 9325 section 3.5).
+_ANOTHER: Final = ("HANDSHAKE_FAILURE", "NO_RENEGOTIATION", "UNEXPECTED_MESSAGE")
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 
 
-def fault_of(error: ssl.SSLError, server_name: str) -> str:
+def fault_of(error: ssl.SSLError, server_name: str, *, established: bool = False) -> str:
     """
     Return the reason as the end of a sentence about the endpoint.
 
     Args:
         server_name: Whom the certificate had to name.
+        established: The handshake had ended.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         code = error.verify_code
@@ -51,6 +54,11 @@ def fault_of(error: ssl.SSLError, server_name: str) -> str:
         return _CERTIFICATE.get(code) or f"its certificate was not accepted ({error.verify_message})"
     reason = error.reason or ""
     alert = reason.partition("_ALERT_")[2] or reason.removeprefix("TLSV1_")
+    if established and alert in _ANOTHER:
+        return (
+            "it asks for another handshake or for a client certificate after the handshake (renegotiation, post-handshake authentication), "
+            "which lbjwt refuses; let it ask in the first handshake, and set tls.certificate of the cluster"
+        )
     if alert in _REFUSES:
         return _REFUSES[alert]
     if reason in _PLAIN:

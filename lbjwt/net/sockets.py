@@ -16,6 +16,7 @@ from typing import Final
 
 from lbjwt.address import Address
 from lbjwt.errors import LbjwtError
+from lbjwt.net.unix_socket import UnixListener
 
 _NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 """This machine lacks the address, or its whole family (IPv6 switched off)."""
@@ -96,12 +97,34 @@ def close(sockets: Iterable[socket.socket]) -> None:
         sock.close()
 
 
+def bind_path(path: str, mode: int, *, key: str) -> UnixListener:
+    """
+    Bind one socket, for all workers, to a path.
+
+    Args:
+        mode: Of the path: who may write to it may connect.
+        key: As for `bind`.
+
+    Raises:
+        BindError: Somebody listens there, something else has this name, or the directory does not exist or cannot be written.
+    """
+    try:
+        return UnixListener.bind_to(path, mode)
+    except OSError as error:
+        why = {
+            errno.ENOENT: "the directory does not exist",
+            errno.EACCES: "lbjwt may not create the path in this directory",
+        }.get(error.errno or 0, error.strerror)
+        raise BindError(f"{key}: cannot listen on unix:{path}: {why}") from None
+
+
 def stop_listening(sockets: Iterable[socket.socket]) -> None:
     """
     Take listening sockets out of the kernel's rotation without giving up their port: no new connection goes to them, queued ones are reset.
 
-    Linux: shutdown(2) of a listening socket leaves it bound, and a later listen(2) brings it back. A socket that does not listen is left alone:
-    shutdown(2) would mark it for good, and every client accepted after the next listen(2) would look as if it had closed its side.
+    Linux: shutdown(2) of a listening socket leaves it bound, and a later listen(2) brings it back, except on a Unix socket. A socket that does not
+    listen is left alone: shutdown(2) would mark it for good, and every client accepted after the next listen(2) would look as if it had closed its
+    side.
     """
     for sock in sockets:
         with contextlib.suppress(OSError):

@@ -85,10 +85,18 @@ class RowNumbers:
 
 
 class Rows:
-    """Gives out the rows of a board. Nobody gave out any before."""
+    """
+    Gives out the rows of a board. Nobody gave out any before.
 
-    def __init__(self, board: Board) -> None:
+    Args:
+        on_endpoint: Called with the name of each endpoint that gets a row, and with that row.
+    """
+
+    def __init__(
+        self, board: Board, on_endpoint: Callable[[tuple[str, str], int], object] = lambda name, row: None
+    ) -> None:
         self._board = board
+        self._on_endpoint = on_endpoint
         left = board.is_applied
         self._endpoints: _Kind[tuple[str, str]] = _Kind(
             "endpoints", board.endpoints, board.clear_endpoint, lambda row, at: left(at) and board.is_endpoint_idle(row)
@@ -113,10 +121,12 @@ class Rows:
         endpoints = self._endpoints.plan(names.endpoints)
         issuers = self._issuers.plan(names.issuers)
         routes = self._routes.plan(names.routes)
-        self._endpoints.take(endpoints, generation)
+        new_endpoints = self._endpoints.take(endpoints, generation)
         self._issuers.take(issuers, generation)
         self._routes.take(routes, generation)
         self._board.use_rows(self._endpoints.used, self._issuers.used, self._routes.used)
+        for name in new_endpoints:
+            self._on_endpoint(name, endpoints[name])
         return RowNumbers(endpoints, issuers, routes)
 
 
@@ -179,8 +189,9 @@ class _Kind(Generic[Name]):
             if name not in names and self._is_free(self._rows[name], generation)
         )
 
-    def take(self, rows: dict[Name, int], generation: int) -> None:
-        """Do as planned."""
+    def take(self, rows: dict[Name, int], generation: int) -> list[Name]:
+        """Do as planned. Returns the names that had no row."""
+        new = [name for name in rows if name not in self._rows]
         taken = frozenset(rows.values())
         for name in [name for name, row in self._rows.items() if row in taken and name not in rows]:
             self._clear(self._rows.pop(name))
@@ -192,6 +203,7 @@ class _Kind(Generic[Name]):
             else:
                 self._left.setdefault(name, generation)
         self.used = max([self.used, *(row + 1 for row in taken)])
+        return new
 
 
 def _numbered(names: Iterable[Name]) -> dict[Name, int]:

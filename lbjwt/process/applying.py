@@ -19,8 +19,11 @@ from lbjwt.observe._board import Board
 from lbjwt.process.channel import Channel, Message, read_memory
 from lbjwt.process.generation import GENERATION, MEMBERS, Delivery, Generation
 
-TURN: Final = 0.0005
-"""Seconds for which a thread that builds a configuration keeps the interpreter while the event loop waits; Python's own value is ten times that."""
+TURN: Final = 0.0001
+"""
+Seconds for which a thread that builds a configuration keeps the interpreter while the event loop waits. Each callback of the loop waits for it once,
+and a request takes several. Python's own value is 5 ms.
+"""
 
 
 class Applier:

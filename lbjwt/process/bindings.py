@@ -13,7 +13,8 @@ from typing import Self
 from lbjwt.address import Address
 from lbjwt.config.model import Configuration
 from lbjwt.net import sockets
-from lbjwt.net.sockets import BindError, backlog, bind, bind_beside, stop_listening
+from lbjwt.net.sockets import BindError, backlog, bind, bind_beside, bind_path, stop_listening
+from lbjwt.net.unix_socket import UnixListener, remove_paths, set_modes
 from lbjwt.process.handover import Predecessor
 
 
@@ -42,8 +43,8 @@ class Bindings:
     names: list[str] = field(default_factory=list)
     """Of the listeners, as `Configuration.named_listeners` has them."""
     common: list[list[socket.socket]] = field(default_factory=list)
-    """common[listener]: sockets on which every worker accepts. The program before had more workers, and not a multiple of ours: to close one of its
-    sockets would reset the connections that are queued there."""
+    """common[listener]: sockets on which every worker accepts: a Unix socket. And those of a program before that had more workers, and not a multiple
+    of ours: to close one of its sockets would reset the connections that are queued there."""
     borrowed: bool = False
     """Another program uses the same sockets: none may stop listening."""
 
@@ -98,6 +99,16 @@ class Bindings:
                 if name in known:
                     one, at = known[name]
                     found, shared = [slot[at] for slot in one.slots], one.common[at]
+                    set_modes(shared, listener.path_mode)
+                elif listener.address.path is not None:
+                    found = [[] for _ in self.slots]
+                    left = predecessor.take(name) if predecessor is not None else []
+                    shared = [UnixListener.taken_over(sock) for sock in left]
+                    if not shared:
+                        try:
+                            shared = [bind_path(listener.address.path, listener.path_mode, key=key)]
+                        except BindError as error:
+                            raise ListenerError(index, error) from None
                 elif predecessor is not None and (left := predecessor.take(name)):
                     found, shared = _spread(left, len(self.slots), key=key)
                 else:
@@ -142,8 +153,10 @@ class Bindings:
         ]
 
     def refuse(self, slot: int | None) -> None:
-        """Queue no more clients for a worker; None: on the sockets that all share. Nothing happens while they are borrowed."""
+        """Queue no more clients for a worker; None: for good on the sockets that all share. Nothing happens while they are borrowed."""
         if not self.borrowed:
+            if slot is None:
+                remove_paths(itertools.chain.from_iterable(self.common))
             stop_listening(itertools.chain.from_iterable(self.common) if slot is None else self.of(slot))
 
     def keep(self, slot: int) -> None:
@@ -159,6 +172,8 @@ class Bindings:
             sockets.close(itertools.chain.from_iterable(self.common))
 
     def close(self) -> None:
+        if not self.borrowed:
+            remove_paths(itertools.chain.from_iterable(self.common))
         self.keep(len(self.slots))
         sockets.close(self.admin)
 
@@ -166,12 +181,12 @@ class Bindings:
         """What is open where, as the kernel knows it: ("listeners[0]", "127.0.0.1:8080"); only what is new since other bindings."""
         found = [
             (f"listeners[{index}]", sock)
-            for index, (name, bound) in enumerate(zip(self.names, self.slots[0], strict=True))
+            for index, (name, bound) in enumerate(zip(self.names, self.accepting(0), strict=True))
             if before is None or name not in before.names
             for sock in bound
         ]
         found += [("admin", sock) for sock in self.admin if before is None]
-        return list(dict.fromkeys((name, str(Address(*_address(sock)))) for name, sock in found))
+        return list(dict.fromkeys((name, _text_of(sock)) for name, sock in found))
 
 
 def _spread(
@@ -196,6 +211,10 @@ def _spread(
         for at, sock in enumerate(bound):
             (own[at % workers] if at < whole else shared).append(sock)
     return own, shared
+
+
+def _text_of(sock: socket.socket) -> str:
+    return f"unix:{sock.getsockname()}" if sock.family == socket.AF_UNIX else str(Address(*_address(sock)))
 
 
 def _address(sock: socket.socket) -> tuple[str, int]:

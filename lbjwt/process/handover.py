@@ -143,8 +143,9 @@ class Predecessor:
         return self._listeners.pop(name, [])
 
     def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of every listener that was not taken."""
-        return list({sock.getsockname()[:2] for found in self._listeners.values() for sock in found})
+        """Host and port of every listener that was not taken and has them."""
+        left = [sock for found in self._listeners.values() for sock in found if sock.family != socket.AF_UNIX]
+        return list({sock.getsockname()[:2] for sock in left})
 
     def take_admin(self, address: str) -> list[socket.socket]:
         """The listening sockets of the admin API; [] when it has another address."""

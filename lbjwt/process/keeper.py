@@ -30,6 +30,7 @@ from lbjwt.process.loop import Process
 from lbjwt.process.members import MemberUpdates
 from lbjwt.process.requests import ReloadRequests
 from lbjwt.process.shared import Shared
+from lbjwt.upstream.stored_settings import StoredSettings
 
 if TYPE_CHECKING:
     from lbjwt.admin.server import AdminServer
@@ -69,6 +70,8 @@ class _Keeper(Process):
         if configuration.admin is not None:
             from lbjwt.admin.server import AdminServer
 
+            stored = StoredSettings(shared.board.endpoint_states)
+            stored.open(kept)
             self._admin = AdminServer(
                 shared.in_force,
                 shared.board,
@@ -81,8 +84,11 @@ class _Keeper(Process):
                 reload=self._requests.reload,
                 discovery=self._discovery,
                 on_endpoint_change=self._endpoint_changed,
+                stored=stored,
                 check_failure=self._checks.failure,
             )
+        if shared.files >= 0:
+            os.close(shared.files)  # private keys, which only workers need
         loop.add_signal_handler(signal.SIGUSR2, self._stop.set)
 
     async def start(self, stack: contextlib.AsyncExitStack) -> None:

@@ -44,6 +44,8 @@ class Shared:
     """The generation that brought the configuration."""
     channel: Channel | None = None
     """In a child, its end of the channel to the supervisor."""
+    files: int = -1
+    """Descriptor of memory with what a worker said last of the files in force, see `lbjwt.process.files`; -1: none did yet."""
 
     @property
     def in_force(self) -> Configuration:

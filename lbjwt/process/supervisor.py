@@ -35,13 +35,14 @@ from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import new_feed, put_inherited
 from lbjwt.assembly.rows import new_board, row_names
 from lbjwt.assembly.state import StateDirectory, StateDirectoryError, state_needed
+from lbjwt.assembly.watch import Watch
 from lbjwt.config.model import Configuration
 from lbjwt.config.reading import FixedSource, Source
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.net.sockets import BindError
 from lbjwt.observe.log_file import AccessLogError, try_log
 from lbjwt.observe.rows import Rows
-from lbjwt.process import logs, members, worker
+from lbjwt.process import files, logs, members, worker
 from lbjwt.process.announcements import Announcements
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.child import FAILED, WRONG_CONFIGURATION
@@ -55,7 +56,7 @@ from lbjwt.process.slots import Slot, Slots, Worker
 from lbjwt.process.stopping import Stopping
 from lbjwt.process.succession import Succession
 from lbjwt.process.wakeups import Wakeups
-from lbjwt.process.watch import Watch
+from lbjwt.upstream.stored_settings import StoredSettings
 
 NAMES_WAIT: Final = 3 * FIRST_ANSWERS
 """Seconds until workers start although the control process, which waits for answers itself, has told nothing: it cannot start, or hangs."""
@@ -136,10 +137,12 @@ def _supervise(
             elif inherited is not None:
                 os.close(inherited.lock)
             discovered = None
+            settings = StoredSettings(board.endpoint_states)
             if wakeups is not None:
                 kept = directory if configuration.state_directory is not None else None
                 discovered = initial(configuration, kept)
-            rows = Rows(board)
+                settings.open(kept)
+            rows = Rows(board, settings.restore)
             numbers = rows.assign(row_names(in_force(configuration, discovered)))
             feed = None
             if wakeups is not None:
@@ -312,6 +315,7 @@ class _Supervisor:
     def _signalled(self, number: int) -> None:
         if number == members.WAKE:
             self._take_members()
+            self._take_files()
         elif self._succession.handed_over and number != signal.SIGCHLD:
             self._succession.pass_on(number)
         elif self._succession.under_way and number in (signal.SIGHUP, signal.SIGUSR1):
@@ -338,7 +342,13 @@ class _Supervisor:
         ):
             self._names_until = 0.0
 
+    def _take_files(self) -> None:
+        for slot in self._slots.workers:
+            if slot.channel is not None:
+                self._shared.files = files.take(slot.channel, self._shared.files)
+
     def _reap(self) -> None:
+        self._take_files()  # what the dead ones said last
         for slot, pid, code in self._slots.ended():
             self._bury(slot, pid, code)
 

@@ -8,9 +8,13 @@ SIGUSR2 ends at once, SIGUSR1 reopens the access log. When the supervisor dies, 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 
+from lbjwt.assembly.kept_files import KeptFiles
 from lbjwt.process.applying import Applier
+from lbjwt.process.channel import Channel
+from lbjwt.process.files import LOOK, FileReports, kept_files
 from lbjwt.process.generation import Generation
 from lbjwt.process.loop import Process, unless_stopped
 from lbjwt.process.shared import Shared
@@ -31,6 +35,7 @@ class _Worker(Process):
         super().__init__()
         self._shared = shared
         self._slot = slot
+        self._supervisor = os.getppid()
         self._balancer: LoadBalancer | None = None
         self._hurry = asyncio.Event()
 
@@ -44,6 +49,7 @@ class _Worker(Process):
         keeper = None
         if shared.wakeups is not None and shared.feed is not None:
             keeper = WorkerLink(shared.wakeups, self._slot, shared.directory, shared.feed)
+        kept = kept_files(shared.files)
         balancer = self._balancer = LoadBalancer(
             shared.configuration,
             sockets=shared.bindings.accepting(self._slot),
@@ -52,6 +58,7 @@ class _Worker(Process):
             offenders=shared.offenders,
             keeper=keeper,
             discovered=shared.discovered,
+            kept_files=kept,
         )
         stack.push_async_callback(balancer.stop)
         if shared.channel is None:
@@ -66,6 +73,15 @@ class _Worker(Process):
             raise
         stack.push_async_callback(self._drain, balancer)
         stack.push_async_callback(applier.stop)
+        reporting = asyncio.create_task(self._report_files(kept, shared.channel), name="files in force")
+        stack.callback(reporting.cancel)
+
+    async def _report_files(self, kept: KeptFiles, channel: Channel) -> None:
+        """Hand what the files in force hold to the supervisor, for a worker that takes the place of one that died."""
+        reports = FileReports(channel, self._supervisor)
+        while True:
+            reports.report(kept.in_force())
+            await asyncio.sleep(LOOK)
 
     async def _apply(self, generation: Generation) -> None:
         """Put a configuration into force, or other members of its clusters."""

@@ -64,6 +64,8 @@ cdef class Admission:
         cdef DenyReason reason = NONE
         cdef DenyReason verdict
         decided.clear()
+        if head.recalled is not None:
+            hint = head.recalled
         self._peer = peer
         self._trusted = trusted
         try:

@@ -9,10 +9,12 @@ from lbjwt.http1._response cimport ResponseHead
 from lbjwt.observe._access_log cimport AccessLog
 from lbjwt.observe._board cimport Board
 from lbjwt.http1._answer cimport Answer
+from lbjwt.net._clock cimport Timed
 from lbjwt.net._connection cimport ReceiveBuffer
 from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._snapshot cimport Snapshot
 from lbjwt.proxy._key_wait cimport KeyWait
+from lbjwt.proxy._stream cimport ClientStream
 
 
 @cython.final
@@ -49,3 +51,8 @@ cdef class ProxyContext:
     # The end of a response to a gRPC call that breaks off.
     cdef list grpc_trailers(self, ErrorReason reason, bint named)
     cdef void next_request_id(self, char *out) noexcept
+    # A connection of a client was accepted, or has ended.
+    cdef void client_opened(self, Timed connection)
+    cdef void client_closed(self, Timed connection)
+    # Have a request wait for the keys of an issuer. False: its token is refused now, as there is nothing to wait for, no room, or a fault of ours.
+    cdef bint wait_for_keys(self, ClientStream client, Py_ssize_t issuer)

@@ -15,7 +15,7 @@ from lbjwt.observe.flood_log import FloodLog
 from libc.string cimport memcpy
 
 from lbjwt._error_reason cimport ErrorReason, error_status
-from lbjwt.net._clock cimport Timed, coarse_monotonic
+from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.proxy._listener_settings cimport ListenerSettings
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._endpoint cimport Endpoint
@@ -56,6 +56,7 @@ cdef class ProxyContext:
         self.max_clients = max_clients
         self.max_answered = 2 * max_clients
         self.request_head = RequestHead.__new__(RequestHead)
+        self.request_head.verified = snapshot.gate.cache
         self.response_head = ResponseHead.__new__(ResponseHead)
         self.out = Buffer.__new__(Buffer)
         self.head_text = Buffer.__new__(Buffer)
@@ -90,6 +91,24 @@ cdef class ProxyContext:
         for at in range(31, 15, -1):
             out[at] = HEX[number & 15]
             number >>= 4
+
+    cdef void client_opened(self, Timed connection):
+        self.watched.add(connection)
+        self.clients += 1
+        self.board.mine.connections += 1
+        self.board.mine.connections_total += 1
+
+    cdef void client_closed(self, Timed connection):
+        self.watched.discard(connection)
+        self.clients -= 1
+        self.board.mine.connections -= 1
+
+    cdef bint wait_for_keys(self, ClientStream client, Py_ssize_t issuer):
+        try:
+            return self.key_wait.enter(client, issuer)
+        except Exception as fault:
+            self.snapshot.gate.note(fault)
+            return False
 
     def expire(self):
         cdef double now = coarse_monotonic()

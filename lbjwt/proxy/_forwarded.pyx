@@ -53,6 +53,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         cdef Endpoint endpoint
         cdef BackendStream backend
         cdef set passed_over = self.tried
+        cdef Py_ssize_t counted
         cdef double now
         while True:
             # A new request goes behind those that wait; one whose first endpoint failed does not.
@@ -87,7 +88,13 @@ cdef class ForwardedRequest(UpstreamRequest):
         self.connects += 1
         self._move(CONNECTING)
         if backend is None:
-            backend = <BackendStream?>self.context.open_connection(endpoint)
+            counted = endpoint.pool.open
+            try:
+                backend = <BackendStream?>self.context.open_connection(endpoint)
+            except BaseException:
+                if endpoint.pool.open == counted:        # else the stream gives the room back itself
+                    endpoint.pool.unreserve()
+                raise
         self.backend = backend
         endpoint.pool.connecting_for(backend, self)
 

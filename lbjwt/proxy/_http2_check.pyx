@@ -4,7 +4,7 @@ Envoy's question by gRPC on a stream of HTTP/2: the message of the call describe
 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer
-from lbjwt.http1._request cimport COMPLETE, RequestPolicy
+from lbjwt.http1._request cimport RequestPolicy
 from lbjwt.http2._fields_out cimport fields_of
 from lbjwt.http2._session cimport Session
 from lbjwt.net._clock cimport coarse_monotonic, wall_clock
@@ -12,8 +12,6 @@ from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._check_call cimport answer_message, is_check
 from lbjwt.proxy._context cimport ProxyContext
 from lbjwt.proxy._exchange cimport new_exchange
-from lbjwt.proxy._original cimport has_other_spelling
-from lbjwt.proxy._refused_head cimport is_trusted
 
 cdef enum:
     INTERNAL_ERROR = 2           # RFC 9113 section 7
@@ -56,13 +54,10 @@ cdef class CheckedStream(Http2Stream):
         cdef RequestHead head = context.request_head
         cdef Authorization authorization = context.authorization
         cdef RequestPolicy policy = self.server.listener.policy
-        cdef bint trusted = is_trusted(context, self.check.client)
-        self.authorizer.original.https = self.check.https
-        if head.parse(at, size, 0, policy, None) != COMPLETE or head.size != size:
-            self._refuse(head.problem if head.problem else ErrorReason.GRAMMAR, at, size)
-            return
-        if has_other_spelling(head, policy):
-            self._refuse(ErrorReason.FIELD_NAME, at, size)
+        cdef bint trusted = context.snapshot.believes(self.check.client)
+        cdef ErrorReason problem = self.authorizer.original.read_text(head, at, size, policy, self.check.https)
+        if problem:
+            self._refuse(problem, at, size)
             return
         context.snapshot.asked.authorize(head, None, self.peer(), trusted, wall_clock(), authorization)
         if authorization.waits_for >= 0 and not again and self._wait_for_keys(head, authorization.waits_for):

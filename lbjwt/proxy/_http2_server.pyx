@@ -21,7 +21,7 @@ from lbjwt.proxy._grpc_call cimport count_status, new_grpc_call
 from lbjwt.proxy._http2_streams cimport Http2Streams
 from lbjwt.proxy._listener_settings cimport ListenerSettings
 from lbjwt.proxy._original cimport CHECK
-from lbjwt.proxy._refused_head cimport record_head
+from lbjwt.proxy._refused_head cimport record_head, record_lost_head, refuse_head
 
 cdef enum:
     HIGH = 65536                 # bytes of one response that wait for the client before its endpoint is paused …
@@ -109,6 +109,7 @@ cdef class Http2ServerStream(CheckedStream):
         """The head of the request that this one asks about; None: it was refused."""
         cdef Http2Streams server = self.server
         cdef RequestHead head
+        cdef Slice text
         cdef bint trusted = server.trusted
         self.authorizer = server.listener.authorizer
         if self.websocket:
@@ -119,10 +120,8 @@ cdef class Http2ServerStream(CheckedStream):
         if not head.problem:
             return head
         server.trusted = head.problem != ErrorReason.UNTRUSTED_PEER
-        if head is question:
-            self._refuse(head.problem, at, size)
-        else:
-            self._refuse(head.problem, self.authorizer.original.text.data, self.authorizer.original.text.size)
+        text = self.authorizer.original.text_of(head, at, size)
+        self._refuse(head.problem, text.at, text.size)
         server.trusted = trusted
         return None
 
@@ -302,14 +301,9 @@ cdef class Http2ServerStream(CheckedStream):
         cdef char request_id[REQUEST_ID_SIZE]
         cdef Answer answer
         read_remains(context.request_head, at, size, self.server.listener.policy)
-        if self.server.listener.authorizer is None:
-            answer = context.answer(reason, False, caller_of(context.request_head))
-        else:
-            answer = self.server.listener.authorizer.adapted(context.answer(reason, False, Caller.NO_GRPC))
+        answer = refuse_head(context, self.server.listener, reason, caller_of(context.request_head), request_id)
         if answer.grpc_status >= 0:
             count_status(context.board, answer.grpc_status)
-        context.next_request_id(request_id)
-        context.board.mine.bad_requests += 1
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE))
         record_head(context, self.server.listener, self.peer(), self.server.trusted, reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE),
                     answer.status, len(answer.body), True)
@@ -410,11 +404,7 @@ cdef class Http2ServerStream(CheckedStream):
             self._finish()
 
     cdef void _record_lost(self, ErrorReason reason, bytes head):
-        cdef ProxyContext context = self.server.context
-        cdef char request_id[REQUEST_ID_SIZE]
-        context.next_request_id(request_id)
-        record_head(context, self.server.listener, self.peer(), self.server.trusted, reason, head, len(head),
-                    Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0, True)
+        record_lost_head(self.server.context, self.server.listener, self.peer(), self.server.trusted, reason, head, len(head), True)
 
     cdef void expired(self):
         self.deadline = 0.0

@@ -26,6 +26,7 @@ cdef class Http2Server(Http2Streams):
     cdef int served
     cdef double rest_until       # seconds on the monotonic clock: when an idle client has to have begun a request
     cdef double end_at           # … when ANNOUNCED becomes LAST_ONES
+    cdef double settings_until   # … when the client must have acknowledged our SETTINGS; 0.0: it has
     cdef double given_up_at      # … when a client that does not take the last bytes is reset
     cdef Ending ending
 
@@ -42,6 +43,7 @@ cdef class Http2Server(Http2Streams):
     cdef void _break_off(self, bint flood)
     cdef void _count_malformed(self)
     cdef void _end_requests(self, Ending stage)
+    cdef bint _is_without_settings(self)
 
 
 # The connection goes on as HTTP/2. before: what was watched for it until now.

@@ -35,6 +35,7 @@ cdef void serve_http2(ProxyContext context, ListenerSettings listener, Connectio
     server.streams = {}
     server.blocked = set()
     server.session = server_session(server, &SESSION, listener.http2, listener.policy.allow_websocket)
+    server.settings_until = coarse_monotonic() + listener.http2.settings_timeout
     context.watched.discard(before)
     context.watched.add(server)
     connection.hand_over(server, &CONNECTION)
@@ -198,9 +199,7 @@ cdef class Http2Server(Http2Streams):
     cdef void _lose(self):
         self.gone = True
         self.deadline = 0.0
-        self.context.watched.discard(self)
-        self.context.clients -= 1
-        self.context.board.mine.connections -= 1
+        self.context.client_closed(self)
         self._lose_streams(ErrorReason.CLIENT_CLOSED)
         self.last_grant = None
         self.session.release()
@@ -235,6 +234,8 @@ cdef class Http2Server(Http2Streams):
     cdef void check_peer(self):
         cdef Http2ServerStream stream
         cdef double now
+        if self.settings_until != 0.0 and self._is_without_settings():
+            return
         if not self.streams and self.ending != ANNOUNCED:
             return
         now = coarse_monotonic()
@@ -252,6 +253,18 @@ cdef class Http2Server(Http2Streams):
                 stream.stalled()
             elif stream.exchange is not None:
                 stream.exchange.end_if_late()
+
+    cdef bint _is_without_settings(self):
+        """The client did not acknowledge our SETTINGS in time: it would go on to open streams that have to be refused. It is told why, and goes."""
+        if self.session.acknowledged or self.gone:
+            self.settings_until = 0.0
+        elif coarse_monotonic() >= self.settings_until:
+            self.settings_until = 0.0
+            self._lose_streams(ErrorReason.CLIENT_STALLED)
+            self.session.give_up_settings()
+            self.flush()
+            return True
+        return False
 
     cdef void end_if_expired(self, double now):
         cdef Http2ServerStream stream

@@ -19,11 +19,7 @@ cdef class Http2Stream(ClientStream):
     cdef bint _wait_for_keys(self, RequestHead head, Py_ssize_t issuer):
         cdef ProxyContext context = self.server.context
         cdef GrpcCall call
-        try:
-            if not context.key_wait.enter(self, issuer):
-                return False
-        except Exception as fault:               # the request does not wait, its token is refused
-            context.snapshot.gate.note(fault)
+        if not context.wait_for_keys(self, issuer):
             return False
         self.waits_for = issuer
         self.came_at = coarse_monotonic()

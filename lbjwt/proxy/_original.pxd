@@ -23,14 +23,18 @@ cdef class OriginalRequest:
     cdef tuple _secrets          # bytes, of which one must come
 
     # Of the question at hand, until the next one:
-    cdef RequestHead head        # of a request that fields describe …
-    cdef Buffer text             # … as HTTP/1
+    cdef RequestHead _head       # of a request that fields describe …
+    cdef Buffer _text            # … as HTTP/1
     cdef readonly bint https     # the scheme that its client used
     cdef readonly bint by_head   # the question is a HEAD request: its answer has no body
 
     # The head of the original request, with the framing of the question; once `problem` is set there is none. It is `question` itself, or borrows
     # from it and from this object. known: as for `RequestHead.parse`.
     cdef RequestHead read(self, RequestHead question, RequestPolicy policy, Slice peer, bytes known)
+    # What was read of a head that `read` refused, for the log. at, size: the question.
+    cdef Slice text_of(self, RequestHead refused, const char *at, Py_ssize_t size) noexcept
+    # Read a head that was written of a message of another protocol (`http1._described`). The result: why it is refused. https: its client used TLS.
+    cdef ErrorReason read_text(self, RequestHead head, const char *at, Py_ssize_t size, RequestPolicy policy, bint https)
     cdef ErrorReason _scheme(self, RequestHead question)
     # The peer and the secret are those of a proxy that may ask.
     cdef bint is_trusted(self, RequestHead question, Slice peer) except -1
@@ -38,7 +42,3 @@ cdef class OriginalRequest:
     cdef bint _describe(self, RequestHead question, Slice *method, Slice *target, Slice *host) noexcept
     cdef bint _split(self, Slice url, Slice *target, Slice *host) noexcept
     cdef int _write(self, RequestHead question, Slice method, Slice target, Slice host) except -1
-
-
-# A field whose name some applications take for that of an identity header.
-cdef bint has_other_spelling(RequestHead question, RequestPolicy policy) noexcept

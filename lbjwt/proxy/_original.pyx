@@ -33,7 +33,7 @@ cdef bint _once(RequestHead head, const char *name, Py_ssize_t size, Slice *valu
     return _find(head, name, size, value) == 1 and value.size > 0
 
 
-cdef bint has_other_spelling(RequestHead question, RequestPolicy policy) noexcept:
+cdef bint _has_other_spelling(RequestHead question, RequestPolicy policy) noexcept:
     """
     A field whose name some applications take for that of an identity header (`X_Jwt_Sub`). lbjwt removes such a field from what it forwards itself;
     another proxy passes it on, next to the header that we answer.
@@ -57,17 +57,17 @@ cdef class OriginalRequest:
         self._trusts = trusts
         self._secrets = tuple(secrets)
         self._secret_name = secret_header.lower().encode("ascii") if self._secrets else None
-        self.head = RequestHead.__new__(RequestHead)
-        self.text = Buffer.__new__(Buffer)
+        self._head = RequestHead.__new__(RequestHead)
+        self._text = Buffer.__new__(Buffer)
 
     cdef RequestHead read(self, RequestHead question, RequestPolicy policy, Slice peer, bytes known):
-        cdef RequestHead head = self.head
+        cdef RequestHead head = self._head
         cdef Slice method, target, host
         self.by_head = question.method == HEAD
         self.https = policy.https
         if not self.is_trusted(question, peer):
             question.problem = ErrorReason.UNTRUSTED_PEER
-        elif has_other_spelling(question, policy):
+        elif _has_other_spelling(question, policy):
             question.problem = ErrorReason.FIELD_NAME
         else:
             question.problem = ErrorReason.NOT_DESCRIBED if self.description >= CHECK else self._scheme(question)
@@ -77,7 +77,8 @@ cdef class OriginalRequest:
             question.problem = ErrorReason.NOT_DESCRIBED
             return question
         self._write(question, method, target, host)
-        if head.parse(self.text.data, self.text.size, 0, policy, known) != COMPLETE or head.size != self.text.size:
+        head.verified = question.verified
+        if head.parse(self._text.data, self._text.size, 0, policy, known) != COMPLETE or head.size != self._text.size:
             head.problem = head.problem or ErrorReason.GRAMMAR
             return head
         head.size = question.size                # the connection goes by the question's own framing
@@ -88,6 +89,15 @@ cdef class OriginalRequest:
         head.expect_continue = question.expect_continue
         head.dropped_names = question.dropped_names
         return head
+
+    cdef Slice text_of(self, RequestHead refused, const char *at, Py_ssize_t size) noexcept:
+        return Slice(self._text.data, self._text.size) if refused is self._head else Slice(at, size)
+
+    cdef ErrorReason read_text(self, RequestHead head, const char *at, Py_ssize_t size, RequestPolicy policy, bint https):
+        self.https = https
+        if head.parse(at, size, 0, policy, None) != COMPLETE or head.size != size:
+            return head.problem or ErrorReason.GRAMMAR
+        return ErrorReason.FIELD_NAME if _has_other_spelling(head, policy) else ErrorReason.NO_ERROR
 
     cdef bint believes(self, Slice peer) except -1:
         return self._trusts(peer.at[:peer.size].decode("latin-1"))
@@ -155,7 +165,7 @@ cdef class OriginalRequest:
         The described request as HTTP/1: what tokens, rules, log and limits look at, without the description. Nothing in a value ends a line, as the
         question was read by `RequestHead` too; a part with a space makes a request line that the next reading refuses.
         """
-        cdef Buffer out = self.text
+        cdef Buffer out = self._text
         cdef Field *field = question._fields
         cdef Field *end = field + question._count
         out.clear()

@@ -1,5 +1,6 @@
 """
-A head that never became an exchange: it was refused, or its connection ended first. Counters and access log know of it as far as it can be read.
+A head that never became an exchange: it was refused, or its connection ended first. What its client gets, and what counters and access log know of it
+as far as it can be read.
 """
 
 from libc.string cimport memset
@@ -8,7 +9,18 @@ from lbjwt.http1._remains cimport read_remains
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.net._clock cimport wall_clock
 from lbjwt.observe._access_log cimport HTTP_1_0, HTTP_1_1, HTTP_2, AccessRecord
-from lbjwt.proxy._exchange cimport CLIENT_CLOSED_STATUS
+from lbjwt.proxy._exchange cimport CLIENT_CLOSED_STATUS, REQUEST_ID_SIZE
+
+
+cdef Answer refuse_head(ProxyContext context, ListenerSettings listener, ErrorReason reason, Caller caller, char *request_id):
+    cdef Answer answer
+    if listener.authorizer is None:
+        answer = context.answer(reason, False, caller)
+    else:                                        # never in the form of gRPC
+        answer = listener.authorizer.adapted(context.answer(reason, False, Caller.NO_GRPC))
+    context.next_request_id(request_id)
+    context.board.mine.bad_requests += 1
+    return answer
 
 
 cdef void record_head(ProxyContext context, ListenerSettings listener, Slice peer, bint trusted, ErrorReason reason, const char *at, Py_ssize_t size,
@@ -37,5 +49,8 @@ cdef void record_head(ProxyContext context, ListenerSettings listener, Slice pee
     context.access_log.record(&record)
 
 
-cdef bint is_trusted(ProxyContext context, bytes peer):
-    return context.snapshot.trusts is not None and context.snapshot.trusts(peer.decode())
+cdef void record_lost_head(ProxyContext context, ListenerSettings listener, Slice peer, bint trusted, ErrorReason reason, const char *at,
+                           Py_ssize_t size, bint http2):
+    cdef char request_id[REQUEST_ID_SIZE]
+    context.next_request_id(request_id)
+    record_head(context, listener, peer, trusted, reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0, http2)

@@ -60,4 +60,4 @@ cdef class Route:
     cdef bytes would_refuse(self, DenyReason reason)
     cpdef Answer refusal(self, DenyReason reason, RequestHead head, bint https)
     # The same in HTTP's own form, also for gRPC callers. redirects: a browser may be sent to log in.
-    cdef Answer http_refusal(self, DenyReason reason, RequestHead head, bint https, bint redirects)
+    cpdef Answer http_refusal(self, DenyReason reason, RequestHead head, bint https, bint redirects)

@@ -142,7 +142,7 @@ cdef class Route:
             return <Answer>(<tuple>self._grpc[<int>caller - 1])[<int>reason]
         return self.http_refusal(reason, head, https, True)
 
-    cdef Answer http_refusal(self, DenyReason reason, RequestHead head, bint https, bint redirects):
+    cpdef Answer http_refusal(self, DenyReason reason, RequestHead head, bint https, bint redirects):
         template = self._redirects[<int>reason]
         if template is not None and redirects and is_browser(head):
             for places in self._secret_places:

@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._chunked cimport ChunkedDecoder
-from lbjwt.http1._request cimport RequestHead, RequestPolicy
+from lbjwt.http1._request cimport RequestHead
 from lbjwt._grants cimport Grant
 from lbjwt.proxy._server_writer cimport ServerWriter
 from lbjwt.net._connection cimport Connection

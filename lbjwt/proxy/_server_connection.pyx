@@ -32,10 +32,7 @@ cdef class ServerConnection(ServerWriter):
     cdef void _open(self, Connection connection):
         cdef ProxyContext context = self.context
         self.connection = connection
-        context.watched.add(self)
-        context.clients += 1
-        context.board.mine.connections += 1
-        context.board.mine.connections_total += 1
+        context.client_opened(self)
         self.phase = HEAD
         self._learn_peer()
         self._set_deadline(self.listener.handshake_timeout)
@@ -74,9 +71,7 @@ cdef class ServerConnection(ServerWriter):
             self._abandon_key_wait(ErrorReason.CLIENT_CLOSED)
         self.phase = GONE
         self.deadline = 0.0
-        context.watched.discard(self)
-        context.clients -= 1
-        context.board.mine.connections -= 1
+        context.client_closed(self)
         if exchange is not None:
             exchange.client_lost()
         self.held = None
@@ -256,15 +251,14 @@ cdef class ServerConnection(ServerWriter):
     cdef RequestHead _original(self, RequestHead question, const char *at, Py_ssize_t size):
         """The head of the request that this one asks about; None: it was refused."""
         cdef RequestHead head
+        cdef Slice text
         self.authorizer = self.listener.authorizer
         head = self.authorizer.original.read(question, self.listener.policy, self.peer(), None if self.last_grant is None else self.last_grant.token)
         if not head.problem:
             return head
         self.trusted = head.problem != ErrorReason.UNTRUSTED_PEER
-        if head is question:
-            self._refuse_head(head.problem, at, size)
-        else:
-            self._refuse_head(head.problem, self.authorizer.original.text.data, self.authorizer.original.text.size)
+        text = self.authorizer.original.text_of(head, at, size)
+        self._refuse_head(head.problem, text.at, text.size)
         return None
 
     cdef void _begin_request(self, RequestHead head) noexcept:
@@ -299,12 +293,8 @@ cdef class ServerConnection(ServerWriter):
         return head.size
 
     cdef bint _wait_for_keys(self, Py_ssize_t issuer):
-        """Keep the head, as bytes, until keys are there. False: there is nothing to wait for."""
-        try:
-            if not self.context.key_wait.enter(self, issuer):
-                return False
-        except Exception as fault:               # the request does not wait, its token is refused
-            self.context.snapshot.gate.note(fault)
+        """Keep the head, as bytes, until keys are there. False: the request does not wait."""
+        if not self.context.wait_for_keys(self, issuer):
             return False
         self.phase = KEY_WAIT
         self.waits_for = issuer

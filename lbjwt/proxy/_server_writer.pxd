@@ -47,4 +47,3 @@ cdef class ServerWriter(ClientStream):
     # at, size: what was read of the head; NULL and 0: nothing
     cdef void write_refusal(self, ErrorReason reason, const char *at, Py_ssize_t size)
     cdef void record_lost(self, ErrorReason reason, const char *at, Py_ssize_t size)
-    cdef void _record(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes)

@@ -14,7 +14,7 @@ from lbjwt.http1._response cimport CHUNKED, UNTIL_CLOSE
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE
-from lbjwt.proxy._refused_head cimport is_trusted, record_head
+from lbjwt.proxy._refused_head cimport record_head, record_lost_head, refuse_head
 
 cdef enum:
     COPIED_BODY = 16384          # bytes up to which a body is copied behind its head; beyond, two pieces are sent in one call
@@ -28,7 +28,7 @@ cdef class ServerWriter(ClientStream):
     cdef void _learn_peer(self):
         self.peer_text = self.connection.peer()
         # Whom an authorizer does not trust, it does not answer.
-        self.trusted = self.listener.authorizer is not None or is_trusted(self.context, self.peer_text)
+        self.trusted = self.listener.authorizer is not None or self.context.snapshot.believes(self.peer_text)
 
     cdef Slice peer(self):
         return Slice(PyBytes_AS_STRING(self.peer_text), PyBytes_GET_SIZE(self.peer_text))
@@ -158,25 +158,16 @@ cdef class ServerWriter(ClientStream):
 
     cdef void write_refusal(self, ErrorReason reason, const char *at, Py_ssize_t size):
         """Answer a head that was refused, and log it as far as it can be read."""
-        cdef ProxyContext context = self.context
         cdef char request_id[REQUEST_ID_SIZE]
         cdef Answer answer
         if size > 1 and at[0] == 0x16 and at[1] == 0x03:     # a handshake record of TLS (RFC 8446 section 5.1)
             reason = ErrorReason.TLS_ON_HTTP_PORT
-        answer = context.answer(reason, False, Caller.NO_GRPC)
-        if self.listener.authorizer is not None:
-            answer = self.listener.authorizer.adapted(answer)
-        context.next_request_id(request_id)
-        context.board.mine.bad_requests += 1
+        answer = refuse_head(self.context, self.listener, reason, Caller.NO_GRPC, request_id)
         self.bodiless = False
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE), False)
-        self._record(reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), answer.status, len(answer.body))
+        record_head(self.context, self.listener, self.peer(), self.trusted, reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE),
+                    answer.status, len(answer.body), False)
 
     cdef void record_lost(self, ErrorReason reason, const char *at, Py_ssize_t size):
         """Log a head whose connection ended before it became an exchange."""
-        cdef char request_id[REQUEST_ID_SIZE]
-        self.context.next_request_id(request_id)
-        self._record(reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0)
-
-    cdef void _record(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes):
-        record_head(self.context, self.listener, self.peer(), self.trusted, reason, at, size, request_id, status, response_bytes, False)
+        record_lost_head(self.context, self.listener, self.peer(), self.trusted, reason, at, size, False)

@@ -21,3 +21,6 @@ cdef class Snapshot:
     cdef readonly double keep_alive_timeout      # seconds
     cdef readonly double stream_idle_timeout     # seconds
     cdef readonly bint allow_half_close          # a client that ends its side may still read its response
+
+    # The forwarding fields that this peer sends are believed.
+    cdef bint believes(self, bytes peer) except -1

@@ -25,3 +25,6 @@ cdef class Snapshot:
         self.keep_alive_timeout = timeouts.keep_alive
         self.stream_idle_timeout = timeouts.stream_idle
         self.allow_half_close = allow_half_close
+
+    cdef bint believes(self, bytes peer) except -1:
+        return self.trusts is not None and self.trusts(peer.decode())

@@ -17,14 +17,13 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from lbjwt._fastverify cimport NONE
 from lbjwt.auth._callers cimport Caller
-from lbjwt.http1._request cimport COMPLETE, RequestHead
+from lbjwt.http1._request cimport RequestHead
 from lbjwt.net._clock cimport coarse_monotonic, wall_clock
 from lbjwt.net._connection cimport FAILED, Events, streamed_connection
 from lbjwt.net._tls cimport TlsSession
 from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
-from lbjwt.proxy._original cimport has_other_spelling
-from lbjwt.proxy._refused_head cimport is_trusted, record_head
+from lbjwt.proxy._refused_head cimport record_head, record_lost_head, refuse_head
 from lbjwt.spop._answer cimport put_flag, put_number, put_string, variable_of
 from lbjwt.spop._frames cimport (
     FrameType, Hello, LENGTH, MAX_FRAME, begin_frame, end_frame, frame_size, put_disconnect, put_hello, read_frame, read_hello,
@@ -48,10 +47,7 @@ cdef class SpopServer(ClientStream):
         self.connection = connection
         self.phase = HELLO
         self.waits_for = -1
-        context.watched.add(self)
-        context.clients += 1
-        context.board.mine.connections += 1
-        context.board.mine.connections_total += 1
+        context.client_opened(self)
         self.deadline = coarse_monotonic() + self.listener.handshake_timeout
         self.peer_text = self.client_text = connection.peer()
         if not self.listener.authorizer.original.believes(self.peer()):
@@ -188,14 +184,11 @@ cdef class SpopServer(ClientStream):
         cdef ProxyContext context = self.context
         cdef RequestHead head = context.request_head
         cdef Authorization authorization = context.authorization
-        cdef bint trusted = is_trusted(context, self.client_text)
+        cdef bint trusted = context.snapshot.believes(self.client_text)
+        cdef ErrorReason problem = self.authorizer.original.read_text(head, at, size, self.listener.policy, self.https)
         cdef Exchange exchange
-        self.authorizer.original.https = self.https
-        if head.parse(at, size, 0, self.listener.policy, None) != COMPLETE or head.size != size:
-            self._refuse(head.problem if head.problem else ErrorReason.GRAMMAR, at, size)
-            return
-        if has_other_spelling(head, self.listener.policy):
-            self._refuse(ErrorReason.FIELD_NAME, at, size)
+        if problem:
+            self._refuse(problem, at, size)
             return
         context.snapshot.asked.authorize(head, None, self.peer(), trusted, wall_clock(), authorization)
         if authorization.waits_for >= 0 and not again and self._wait_for_keys(authorization.waits_for):
@@ -207,11 +200,7 @@ cdef class SpopServer(ClientStream):
         exchange.begin(head, self.listener.policy, self.peer(), trusted, NULL, 0, True)
 
     cdef bint _wait_for_keys(self, Py_ssize_t issuer):
-        try:
-            if not self.context.key_wait.enter(self, issuer):
-                return False
-        except Exception as fault:               # the question does not wait, its token is refused
-            self.context.snapshot.gate.note(fault)
+        if not self.context.wait_for_keys(self, issuer):
             return False
         self.phase = KEY_WAIT
         self.waits_for = issuer
@@ -244,11 +233,9 @@ cdef class SpopServer(ClientStream):
         """Answer what never became an exchange."""
         cdef ProxyContext context = self.context
         cdef char request_id[REQUEST_ID_SIZE]
-        cdef Answer answer = self.authorizer.adapted(context.answer(reason, False, Caller.NO_GRPC))
-        context.next_request_id(request_id)
-        context.board.mine.bad_requests += 1
+        cdef Answer answer = refuse_head(context, self.listener, reason, Caller.NO_GRPC, request_id)
         self._put_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE), <bytes>_ERRORS[<int>reason])
-        record_head(context, self.listener, self.peer(), is_trusted(context, self.client_text), reason, at, size,
+        record_head(context, self.listener, self.peer(), context.snapshot.believes(self.client_text), reason, at, size,
                     Slice(&request_id[0], REQUEST_ID_SIZE), answer.status, len(answer.body), False)
         self._next_question()
 
@@ -303,13 +290,11 @@ cdef class SpopServer(ClientStream):
     cdef void _record_lost(self, ErrorReason reason):
         """A question waits for keys, and nobody for its answer."""
         cdef ProxyContext context = self.context
-        cdef char request_id[REQUEST_ID_SIZE]
         if self.phase != KEY_WAIT:
             return
         self._end_key_wait()
-        context.next_request_id(request_id)
-        record_head(context, self.listener, self.peer(), is_trusted(context, self.client_text), reason, <const char *>self.head, len(self.head),
-                    Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0, False)
+        record_lost_head(context, self.listener, self.peer(), context.snapshot.believes(self.client_text), reason, <const char *>self.head,
+                         len(self.head), False)
         self.head = None
 
     cdef void _lose(self):
@@ -318,9 +303,7 @@ cdef class SpopServer(ClientStream):
         self._record_lost(ErrorReason.CLIENT_CLOSED)
         self.phase = GONE
         self.deadline = 0.0
-        context.watched.discard(self)
-        context.clients -= 1
-        context.board.mine.connections -= 1
+        context.client_closed(self)
         if exchange is not None:
             exchange.client_lost()
         self.held = self.head = None
@@ -363,7 +346,8 @@ cdef int _put_variables(Buffer out, object decision, bytes request_id, bytes rea
     for name, value in decision.headers:
         put_string(out, kind + variable_of(name), value)
     if not decision.allowed:
-        put_string(out, b"answer.body", decision.body)
+        # a format string of HAProxy, which its rules write the body with, turns a line break into %0A
+        put_string(out, b"answer.body", decision.body.removesuffix(b"\n"))
     return 0
 
 

@@ -1,6 +1,5 @@
 cimport cython
 
-from lbjwt.net._connection cimport Sent
 from lbjwt.proxy._frames cimport FrameTracker
 from lbjwt.proxy._stream cimport BackendStream, ClientStream
 

@@ -42,6 +42,8 @@ cdef class Pool:
     cdef bint has_room(self, double now)
     # Take room for another stream, out of what all workers share. False: there is none.
     cdef bint reserve(self, double now)
+    # No stream was made of what was reserved.
+    cdef void unreserve(self)
     # Another worker waits for room.
     cdef bint is_wanted(self, double now) noexcept
     # This worker waits for room, for the next half second. True: other workers have connections, so it may come.

@@ -55,6 +55,10 @@ cdef class Pool:
         self.end_wish()
         return True
 
+    cdef void unreserve(self):
+        add_to(&self.state.connections, -1)
+        self.pending.wake()
+
     cdef bint is_wanted(self, double now) noexcept:
         return self.state.wanted_until > now and self.state.wanted_until != self._wish
 

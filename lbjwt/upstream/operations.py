@@ -2,8 +2,8 @@
 Endpoints taken out of service and weighted at run time: what the command line, the admin API and an embedding program may change, and what they see.
 
 The state is two words of an endpoint in the shared memory that every worker reads before it picks one, so a change holds for the next request of
-every worker. It belongs to the row of the endpoint: a reload keeps it, also one that removes the endpoint and one that brings it back. A restart and
-an upgrade begin with every endpoint in service.
+every worker. It belongs to the row of the endpoint: a reload keeps it, also one that removes the endpoint and one that brings it back. With a state
+directory, a restart and an upgrade keep it too (`stored_settings`); without one, they begin with every endpoint in service.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from lbjwt.address import Address
-from lbjwt.errors import LbjwtError, there_are
+from lbjwt.errors import LbjwtError, cause_of, there_are
 from lbjwt.observe._board import Board
 from lbjwt.observe._endpoint_states import SERVICE_NAMES
-
-MAX_WEIGHT: Final = 1000
-"""As in the configuration."""
+from lbjwt.upstream.stored_settings import MAX_WEIGHT, Setting, StoredSettings
 
 CONFIGURED: Final = "configured"
 """In place of a weight: that of the configuration."""
@@ -48,6 +46,7 @@ class EndpointState:
         weight: Set at run time; None: that of the configuration.
         requests_in_flight: Over all workers, tunnels among them.
         connections: Over all workers: being opened, in use or idle.
+        survives_restart: State and weight are those after a restart and an upgrade too: they are in the state directory.
     """
 
     cluster: str
@@ -56,6 +55,7 @@ class EndpointState:
     weight: int | None
     requests_in_flight: int
     connections: int
+    survives_restart: bool = False
 
     @property
     def is_quiet(self) -> bool:
@@ -70,10 +70,18 @@ class EndpointOperations:
     Args:
         rows: Where each endpoint is counted, by the name of its cluster and the text of its address.
         on_change: Called after a change, so that workers close their idle connections at once.
+        stored: Where a change is stored before it is in force; None: nowhere.
     """
 
-    def __init__(self, board: Board, rows: Mapping[tuple[str, str], int], on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        rows: Mapping[tuple[str, str], int],
+        on_change: Callable[[], None],
+        stored: StoredSettings | None = None,
+    ) -> None:
         self._states = board.endpoint_states
+        self._stored = stored
         self._rows = rows
         self._on_change = on_change
 
@@ -89,14 +97,16 @@ class EndpointOperations:
             UnknownEndpoint: The configuration in force has none of that name.
         """
         address = self._find(cluster, endpoint)
-        words = self._states.read(self._rows[cluster, address])
+        row = self._rows[cluster, address]
+        words, setting = self._states.read(row), Setting.of(self._states, row)
         return EndpointState(
             cluster,
             address,
-            SERVICE_NAMES[words["service"]],
-            words["weight"] - 1 if words["weight"] else None,
+            setting.state,
+            setting.weight,
             words["in_flight"],
             words["connections"],
+            self._stored is not None and self._stored.has((cluster, address), setting),
         )
 
     def change(
@@ -106,6 +116,7 @@ class EndpointOperations:
         Change an endpoint from the next request on, log it, and return its state.
 
         A drained endpoint gets no new request: requests in flight end normally, idle connections are closed. Disabled: its health checks stop too.
+        A change that cannot be stored in the state directory is in force nevertheless, logged, and does not survive a restart.
 
         Args:
             state: One of `in service`, `drained` and `disabled`; None: as it is.
@@ -123,12 +134,14 @@ class EndpointOperations:
             raise ValueError(f"the weight must be a whole number from 0 to {MAX_WEIGHT}, or {CONFIGURED}")
         before = self.read(cluster, endpoint)
         row = self._rows[cluster, before.address]
-        if state is not None:
-            if state == SERVICE_NAMES[0] and before.state != state:
-                self._states.set(row, "serving_since", time.monotonic())  # before `service`: its slow start begins now
-            self._states.set(row, "service", SERVICE_NAMES.index(state))
-        if weight is not None:
-            self._states.set(row, "weight", 0 if isinstance(weight, str) else 1 + weight)
+        wanted = Setting(
+            before.state if state is None else state,
+            before.weight if weight is None else None if isinstance(weight, str) else weight,
+        )
+        if wanted.state == SERVICE_NAMES[0] and before.state != wanted.state:
+            self._states.set(row, "serving_since", time.monotonic())  # before `service`: its slow start begins now
+        wanted.put(self._states, row)
+        self._store((cluster, before.address), wanted)
         after = self.read(cluster, endpoint)
         if after.state != before.state:
             log.info("endpoint %s of cluster %s is %s (asked for by %s)", after.address, cluster, after.state, by)
@@ -139,6 +152,20 @@ class EndpointOperations:
             )
         self._on_change()
         return after
+
+    def _store(self, endpoint: tuple[str, str], setting: Setting) -> None:
+        if self._stored is None:
+            return
+        try:
+            self._stored.store(endpoint, setting)
+        except OSError as error:
+            cluster, address = endpoint
+            log.error(
+                "state and weight of endpoint %s of cluster %s are not stored, a restart will forget them: %s",
+                address,
+                cluster,
+                cause_of(error),
+            )
 
     async def wait_until_quiet(self, cluster: str, endpoint: str, *, timeout: float) -> bool:
         """

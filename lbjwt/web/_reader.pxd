@@ -1,4 +1,5 @@
 cimport cython
+from libc.stdint cimport uint64_t
 
 from lbjwt._fastverify cimport DenyReason
 from lbjwt._grants cimport Grant
@@ -20,6 +21,7 @@ cdef class Decision:
     cdef readonly list subprotocols      # those offered besides the token; None where no token can be among them
     cdef readonly bint names_bearer      # the token came behind the subprotocol "bearer", which the handshake then has to name
     cdef readonly double grace           # seconds for which a WebSocket outlives the expiry of its token; -1: for ever
+    cdef readonly bint is_logged         # a token is refused, or would be if that were not only reported
     cdef DenyReason _reason
     cdef DenyReason _reported
 
@@ -27,7 +29,7 @@ cdef class Decision:
 @cython.final
 cdef class Reader:
     """
-    Reads the part of an application's requests that decides about their tokens, and decides. For one thread at a time.
+    Reads the part of an application's requests that decides about their tokens, and decides. For any thread: they take turns.
 
     That part is written as the HTTP/1 head that the balancer reads, so token locations, doubled fields, quoted values and paths mean the same. Other
     fields are left out: the server that called the application has read them, and judged the message.
@@ -39,10 +41,12 @@ cdef class Reader:
     cdef Buffer _text
     cdef Grant _last                     # accepted last: a client sends the same token again
     cdef list _names                     # of fields that count, in lower case
+    cdef uint64_t _sizes                 # bit n: one of them has n bytes (bit 63: 63 or more)
     cdef bint _routed                    # method, host and path count, too
     cdef bint _query                     # the query counts
     cdef bint _subprotocol               # a token can be a subprotocol
 
+    cdef Decision _decide(self, str method, path, bytes query, fields, bint https)
     cdef int _write(self, str method, path, bytes query, fields) except -1
     cdef int _write_path(self, bytes path) except -1
     cdef bint _is_rewritten(self, const char *path, Py_ssize_t size) noexcept

@@ -5,7 +5,8 @@ Nothing here waits, and nothing is sent: `lbjwt.asgi` and `lbjwt.wsgi` do that.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t
+from cpython.pythread cimport NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_release_lock, PyThread_type_lock, WAIT_LOCK
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr, memcmp
 
 from lbjwt._compact cimport Parts, decoded, split
@@ -14,12 +15,33 @@ from lbjwt._fastverify cimport DenyReason, KEYS_UNAVAILABLE, NONE, UNKNOWN_KEY
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._request cimport Parse
 from lbjwt.http1._scan cimport HOST_CHARACTER, byte_class, equals
+from lbjwt.net._clock cimport wall_clock
+
+from os import register_at_fork
 
 from orjson import loads
 
 from lbjwt._fastverify import DenyReason as Reason
 
 cdef object _loads = loads
+# One request at a time: the reader of heads and what is found in them belong to one thread, as in a worker of the balancer.
+cdef PyThread_type_lock _judging = PyThread_allocate_lock()
+
+
+def _renew_lock():
+    """In a forked process, where another thread of the parent may have had the lock."""
+    global _judging
+    _judging = PyThread_allocate_lock()
+
+
+register_at_fork(after_in_child=_renew_lock)
+
+
+cdef inline void _lock() noexcept:
+    if not PyThread_acquire_lock(_judging, NOWAIT_LOCK):
+        with nogil:                      # its holder may need the GIL
+            PyThread_acquire_lock(_judging, WAIT_LOCK)
+
 
 cdef enum:
     MAX_HEAD = 1 << 20           # bytes: servers have lower limits of their own; this one only bounds what is copied
@@ -51,11 +73,6 @@ cdef class Decision:
         return Reason(<int>self._reason)
 
     @property
-    def is_reported(self):
-        """Something would have refused it if it were not only reported."""
-        return self._reported != NONE
-
-    @property
     def reported(self):
         """What would have refused it if it were not only reported; else NONE."""
         return Reason(<int>self._reported)
@@ -79,24 +96,53 @@ cdef class Reader:
     def __init__(self, Admission admission not None, fields, *, bint routed, bint query):
         names = {name.lower().encode("ascii") for name in fields}
         self._names = sorted(names | {b"host", b"accept", b"authorization"} if routed else names)
+        for name in self._names:
+            self._sizes |= <uint64_t>1 << min(len(name), 63)
         self._admission = admission
         self._policy = RequestPolicy(max_request_line=MAX_HEAD - 3, max_head=MAX_HEAD, max_fields=MAX_FIELDS)
         self._head = RequestHead()
+        self._head.verified = admission.gate.cache
         self._decided = Authorization.__new__(Authorization)
         self._text = Buffer()
         self._routed = routed
         self._query = query
         self._subprotocol = b"sec-websocket-protocol" in names
 
-    def decide(self, str method not None, path, bytes query not None, fields, bint https, double now):
+    def decide(self, str method not None, path, bytes query not None, fields, bint https):
         """
+        Decide of one request, now.
+
         Args:
             path: Decoded, as the application routes by it; text or bytes.
             query: Without its question mark, not decoded.
             fields: Name and value of every header field, as bytes. Names in any case.
             https: The client used TLS, for redirects.
-            now: Seconds since the epoch.
         """
+        _lock()
+        try:
+            return self._decide(method, path, query, fields, https)
+        finally:
+            PyThread_release_lock(_judging)
+
+    def decide_scope(self, scope):
+        """Decide of one request or WebSocket as ASGI describes it, now. What does not count is not looked up."""
+        cdef str method = "GET"
+        cdef bytes query = b""
+        cdef bint https = False
+        path = None
+        if self._routed:
+            method = scope.get("method", "GET")
+            path = _routed_path(scope["path"], scope.get("root_path"))
+            https = scope.get("scheme") in ("https", "wss")
+        if self._query:
+            query = scope.get("query_string", b"")
+        _lock()
+        try:
+            return self._decide(method, path, query, scope["headers"], https)
+        finally:
+            PyThread_release_lock(_judging)
+
+    cdef Decision _decide(self, str method, path, bytes query, fields, bint https):
         cdef Authorization decided = self._decided
         cdef RequestHead head = self._head
         cdef Grant last = self._last
@@ -107,7 +153,7 @@ cdef class Reader:
         if head.parse(self._text.data, self._text.size, 0, self._policy, None if last is None else last.token) != Parse.COMPLETE:
             return _error(error_status(head.problem))
         asked = head.target
-        self._admission.authorize(head, last, Slice(NULL, 0), False, now, decided)
+        self._admission.authorize(head, last, Slice(NULL, 0), False, wall_clock(), decided)
         if self._routed and (decided.route is not None or decided.document is not None) and self._is_rewritten(asked.at, asked.size):
             decided.release()
             return _error(400)               # decided by another path than the one that the application sees (THREATS R9)
@@ -125,6 +171,7 @@ cdef class Reader:
             made.token_in_query = head.token_in_query
             made.grace = decided.route.stream_grace if decided.route.end_streams else -1.0
             made._reported = decided.reported
+            made.is_logged = decided.reported != NONE
             if self._subprotocol:
                 made.subprotocols = _subprotocols(head)
                 made.names_bearer = head.subprotocol_answer
@@ -135,14 +182,19 @@ cdef class Reader:
 
     def refusal(self, reason):
         """The answer of the first route to a token that the application itself refuses."""
-        self._decided.route = self._admission.routes[0]
-        cdef Decision made = self._refused(<DenyReason><int>reason, False)
-        self._decided.release()
-        return made.answer
+        _lock()
+        try:
+            self._decided.route = self._admission.routes[0]
+            answer = self._refused(<DenyReason><int>reason, False).answer
+            self._decided.release()
+            return answer
+        finally:
+            PyThread_release_lock(_judging)
 
     cdef Decision _refused(self, DenyReason reason, bint https):
         cdef Decision made = Decision.__new__(Decision)
         made._reason = reason
+        made.is_logged = True
         made.answer = self._decided.route.refusal(reason, self._head, https)
         made.status = made.answer.status
         made.waits_for = <int>self._decided.issuer if reason == UNKNOWN_KEY or reason == KEYS_UNAVAILABLE else -1
@@ -169,6 +221,8 @@ cdef class Reader:
             text.put(PyBytes_AS_STRING(query), PyBytes_GET_SIZE(query))
         text.put(b" HTTP/1.1\r\n", 11)
         for name, value in fields:
+            if not (self._sizes >> min(PyBytes_GET_SIZE(name), 63)) & 1:
+                continue
             for wanted in self._names:
                 if equals(Slice(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)), PyBytes_AS_STRING(wanted), PyBytes_GET_SIZE(wanted)):
                     if memchr(PyBytes_AS_STRING(value), c"\n", PyBytes_GET_SIZE(value)) != NULL:
@@ -210,6 +264,14 @@ cdef class Reader:
         """The router looked for another path than this target has."""
         cdef Slice now = self._head.target
         return _path_size(path, size) != _path_size(now.at, now.size) or memcmp(path, now.at, _path_size(path, size)) != 0
+
+
+cdef str _routed_path(str path, str root):
+    """The path by which an application routes: without that of the mount or of the proxy in front (ASGI, `root_path`)."""
+    if not root or not path.startswith(root):
+        return path
+    rest = path[len(root):]
+    return path if rest and rest[0] != "/" else rest
 
 
 cdef Py_ssize_t _path_size(const char *target, Py_ssize_t size) noexcept:

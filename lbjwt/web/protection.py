@@ -7,10 +7,8 @@ Routes, token locations, rules and refusals are those of the configuration, whos
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -18,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.routes import new_admission
-from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth._route_rules import route_rules
 from lbjwt.config.issuer import Issuer
-from lbjwt.config.places import FromCookie, FromHeader, FromParam
+from lbjwt.config.places import FromCookie, FromHeader, FromParam, TokenLocations
 from lbjwt.config.route import Route as RouteSection
 from lbjwt.config.values import section_of
 from lbjwt.errors import ConfigurationError
@@ -41,18 +38,6 @@ REALM: Final = "lbjwt"
 _TEXT: Final = b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
 
 log = logging.getLogger("lbjwt.web")
-
-# One request at a time: the reader of heads and what is found in them belong to one thread, as in a worker of the balancer.
-_judging = threading.Lock()
-
-
-def _new_lock() -> None:
-    """In a forked process, where another thread of the parent may have had the lock."""
-    global _judging
-    _judging = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_new_lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +90,7 @@ class Protection:
         from_cookies: Names of cookies that may hold the token.
         from_params: Names of query parameters that may hold the token. Queries end up in logs and histories (RFC 6750 section 5.3).
         from_subprotocol: Accept the token as a WebSocket subprotocol: `bearer, <token>`.
-        end_streams: End WebSockets when their token expires or is revoked.
+        end_streams: End WebSockets and responses in parts when their token expires or is revoked.
         realm: Named in the challenge (RFC 9110 section 11.5). None for that of the configuration, or `lbjwt`.
         json: Refuse with a problem document (RFC 9457) instead of a line of text.
         expose_reason: Tell clients why their token is refused. This helps developers, but also attackers.
@@ -137,6 +122,9 @@ class Protection:
         follow_routes: bool = True,
     ) -> None:
         self.verifier = verifier
+        self._generation = verifier.generation
+        self._following = threading.Lock()
+        self._own_routes: tuple[RouteSection, ...] | None = None
         application = section_of(
             RouteSection,
             {
@@ -166,25 +154,41 @@ class Protection:
                 from_params=tuple(section_of(FromParam, {"name": name, "forward": True}) for name in params),
                 from_subprotocol=from_subprotocol,
             )
-            self._use_alone(routes, places.token_places(True))
+            self._use_alone(routes, places.token_locations(True))
         elif elsewhere:
             raise ConfigurationError(
                 "this verifier has a configuration, which names the token locations: give from_… to its constructor, or write it into the file"
             )
         else:
             asks = len(routes) > 1 or application != RouteSection(name="application") or not follow_routes
-            self._use(configuration.model_copy(update={"routes": tuple(routes)}) if asks else configuration)
+            self._own_routes = tuple(routes) if asks else None
+            self._follow(verifier.generation)
+
+    def _follow(self, generation: int) -> None:
+        """Decide by the configuration that the verifier has now."""
+        configuration = self.verifier.configuration
+        assert configuration is not None
+        own = self._own_routes
+        self._use(configuration if own is None else configuration.model_copy(update={"routes": own}))
+        self._generation = generation
+
+    def _current_reader(self) -> Reader:
+        if self.verifier.generation != self._generation:
+            with self._following:
+                generation = self.verifier.generation
+                if generation != self._generation:
+                    self._follow(generation)
+        return self._reader
 
     def _use(self, configuration: Configuration) -> None:
         """Decide as the balancer does with this configuration."""
         self._admission = new_admission(configuration, issuer_instances(configuration), self.verifier.gate)
-        locations = [issuer.token_places(True) for issuer in configuration.issuers.values()]
+        locations = [issuer.token_locations(True) for issuer in configuration.issuers.values()]
         self._read(configuration.routes, locations)
 
-    def _use_alone(self, routes: Sequence[RouteSection], location: tuple[Any, ...]) -> None:
+    def _use_alone(self, routes: Sequence[RouteSection], locations: TokenLocations) -> None:
         """Decide for a verifier whose issuers are no part of a configuration."""
-        headers, cookies, params, subprotocol = location
-        places = TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
+        places = locations.token_places()
         made = []
         for route in routes:
             rules = route_rules(route.policy(None))
@@ -201,20 +205,20 @@ class Protection:
                 )
             )
         self._admission = Admission(self.verifier.gate, made, router=Router([route.match for route in routes]))
-        self._read(routes, [location])
+        self._read(routes, [locations])
 
-    def _read(self, routes: Sequence[RouteSection], locations: Sequence[tuple[Any, ...]]) -> None:
+    def _read(self, routes: Sequence[RouteSection], locations: Sequence[TokenLocations]) -> None:
         """What of a request has to be read."""
         fields: set[str] = set()
-        for headers, cookies, _, subprotocol in locations:
-            fields |= {name for name, _, _ in headers}
-            fields |= {"Cookie"} if cookies else set()
-            fields |= {"Sec-WebSocket-Protocol"} if subprotocol else set()
+        for one in locations:
+            fields |= {name for name, _, _ in one.headers}
+            fields |= {"Cookie"} if one.cookies else set()
+            fields |= {"Sec-WebSocket-Protocol"} if one.subprotocol else set()
         redirects = any(route.refusals.redirect is not None for route in routes)
         routed = redirects or any(
             route.hosts or route.path or route.prefix or route.methods or route.resource for route in routes
         )
-        in_query = any(params for _, _, params, _ in locations)
+        in_query = any(one.params for one in locations)
         self._reader = Reader(self._admission, fields, routed=routed, query=in_query or redirects)
 
     def decide(
@@ -230,18 +234,28 @@ class Protection:
             fields: Name and value of every header field. Names in any case.
             https: The client used TLS, for redirects.
         """
-        with _judging:
-            decision = self._reader.decide(method, path, query, fields, https, time.time())
-        if decision.status and decision.reason:
-            log.info("refused: %s", decision.reason.name.lower())
-        elif decision.is_reported:
-            log.info("would be refused, but is only reported: %s", decision.reported.name.lower())
+        decision = self._current_reader().decide(method, path, query, fields, https)
+        if decision.is_logged:
+            _log(decision)
+        return decision
+
+    def decide_scope(self, scope: MutableMapping[str, Any]) -> Decision:
+        """`decide` of one request or WebSocket of an ASGI application, which its scope describes."""
+        decision = self._current_reader().decide_scope(scope)
+        if decision.is_logged:
+            _log(decision)
         return decision
 
     def refusal(self, reason: DenyReason) -> Response:
         """The answer to a request whose token the application itself refuses, on a protection that has one route."""
-        with _judging:
-            return _response_of(self._reader.refusal(reason))
+        return _response_of(self._reader.refusal(reason))
+
+
+def _log(decision: Decision) -> None:
+    if decision.status:
+        log.info("refused: %s", decision.reason.name.lower())
+    else:
+        log.info("would be refused, but is only reported: %s", decision.reported.name.lower())
 
 
 def response_of(decision: Decision) -> Response:
@@ -255,9 +269,8 @@ def _error_answer(status: int) -> Answer:
 
 
 def _response_of(answer: Answer) -> Response:
-    lines = answer.head.split(b"\r\n")[1:-1]
-    fields = [(name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines)]
-    return Response(answer.status, tuple(field for field in fields if field[0] != b"server"), answer.body)
+    fields = [(name.lower(), value) for name, value in answer.header_fields() if name != b"Server"]
+    return Response(answer.status, tuple(fields), answer.body)
 
 
 def listed(name: str, values: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -17,23 +17,14 @@ from pathlib import Path
 from tests.harness.backend import Backend
 from tests.harness.balancer import Balancer
 from tests.harness.behaviour import good
+from tests.harness.beside_examples import ADMIN, APPLICATION, EDGE, EXAMPLES, LISTENERS, adapted
 from tests.harness.ports import free_port
 from tests.harness.processes import wait_for_port
 from tests.harness.record import Seen
 from tests.harness.tokens import TokenFactory
 from tests.harness.waiting import eventually
 
-EXAMPLES = Path("examples/beside")
 TOKENS = TokenFactory("https://issuer.example", "shop")
-LISTENERS = {
-    "nginx": 9081,
-    "envoy": 9082,
-    "caddy": 9083,
-    "traefik": 9084,
-    "haproxy": 9085,
-    "envoy-grpc": 9086,
-    "haproxy-lua": 9084,
-}
 ENVOY = ("--concurrency", "1", "--disable-hot-restart", "-l", "error")
 
 
@@ -85,17 +76,22 @@ class Reply:
 
     status: int
     headers: Message
+    body: bytes
     seen: list[Seen]
 
     @property
-    def subject(self) -> str | None:
-        """The subject that the application was told; None when it was not asked. "" when it was told none."""
+    def subject(self) -> str:
+        """The subject that the application was told; "" when it was told none."""
+        return self.told("X-Jwt-Sub")
+
+    def told(self, header: str) -> str:
+        """The header that reached the application, in whatever spelling; "" for none, or an empty one."""
         (one,) = self.seen
         names = [line.partition(b":") for line in one.head.split(b"\r\n")[1:]]
         told = [
             value.strip().decode()
             for name, _, value in names
-            if re.sub(rb"[^a-z0-9]", b"-", name.lower()) == b"x-jwt-sub"
+            if re.sub(rb"[^a-z0-9]", b"-", name.lower()) == header.lower().encode()
         ]
         assert len(told) <= 1, one.head
         return told[0] if told else ""
@@ -127,49 +123,77 @@ class Scene:
         with contextlib.closing(connection):
             connection.request(method, path, body=body, headers=fields)
             response = connection.getresponse()
-            response.read()
-        return Reply(response.status, response.headers, self._backend.seen[before:])
+            content = response.read()
+        return Reply(response.status, response.headers, content, self._backend.seen[before:])
 
 
-def adapted(text: str, ports: Mapping[int, int], folder: Path) -> str:
-    """A file with the ports of this run, and with absolute names of files."""
-    text = re.sub(
-        r"(127\.0\.0\.1:|:|port_value: )(\d{4})\b",
-        lambda match: match[1] + str(ports.get(int(match[2]), match[2])),
-        text,
-    )
-    return text.replace("traefik-routes.yaml}", f"{folder}/traefik-routes.yaml}}")
+def over_sockets(text: str, folder: Path) -> str:
+    """A file in which lbjwt is asked over Unix sockets in this folder, named after its ports."""
+    port = f"({'|'.join(sorted({str(port) for port in LISTENERS.values()}))})"
+    for old, new in (
+        (rf"address: 127\.0\.0\.1:{port}", "address: unix:AT"),  # lbjwt
+        (rf"server 127\.0\.0\.1:{port};", "server unix:AT;"),  # nginx
+        (rf"server one 127\.0\.0\.1:{port}", "server one unix@AT"),  # HAProxy
+        (rf"socket_address: {{address: 127\.0\.0\.1, port_value: {port}}}", "pipe: {path: AT}"),  # Envoy
+        (rf"forward_auth 127\.0\.0\.1:{port}", "forward_auth unix/AT"),  # Caddy
+    ):
+        text = re.sub(old, lambda match, new=new: new.replace("AT", f"{folder}/{match[1]}.sock"), text)  # type: ignore[misc]
+    return text
 
 
 @contextlib.contextmanager
 def beside(name: str, folder: Path) -> Iterator[Scene]:
     """lbjwt, an application, and the proxy between it and the clients, each with its file of examples/beside/."""
-    with Backend(good) as backend:
-        ports = {8080: free_port(), 9001: backend.port, **{port: free_port() for port in LISTENERS.values()}}
+    with all_beside([name], folder) as (scene,):
+        yield scene
+
+
+@contextlib.contextmanager
+def all_beside(names: Sequence[str], folder: Path, sockets: Path | None = None) -> Iterator[list[Scene]]:
+    """
+    One lbjwt and one application, and several proxies between them and the clients.
+
+    Args:
+        sockets: A directory for Unix sockets, over which the proxies ask; None: over TCP.
+    """
+    with Backend(good) as backend, contextlib.ExitStack() as stack:
+        ports = {APPLICATION: backend.port, **{port: free_port() for port in LISTENERS.values()}}
 
         def flags(_: int, admin: int) -> list[str]:
             return [str(folder / "lbjwt.yaml")]
 
+        def write(file: Path, home: Path, port: int) -> None:
+            text = file.read_text() if sockets is None else over_sockets(file.read_text(), sockets)
+            (home / file.name).write_text(adapted(text, {**ports, EDGE: port}, home))
+
         TOKENS.write_jwks(folder / "jwks.json")
         balancer = Balancer(folder, TOKENS, [], flags=flags)
-        ports[9090] = balancer.admin
-        for file in EXAMPLES.iterdir():
-            (folder / file.name).write_text(adapted(file.read_text(), ports, folder))
-        with balancer, (folder / f"{name}.stderr").open("wb") as errors:
-            process = subprocess.Popen(
-                command(name, folder),
-                stdout=errors,
-                stderr=errors,
-                cwd=folder,
-                env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
-            )
-            try:
-                wait_for_port(ports[8080])
-                scene = Scene(balancer, backend, ports[8080], ports[LISTENERS[name]])
-                assert eventually(
-                    lambda: scene.ask("GET", "/version").status == 200
-                )  # a proxy may listen before it has its routes
-                yield scene
-            finally:
-                process.terminate()
-                process.wait(30)
+        ports[ADMIN] = balancer.admin
+        write(EXAMPLES / "lbjwt.yaml", folder, 0)
+        scenes = []
+        stack.enter_context(balancer)
+        for name in names:
+            home, port = folder / name, free_port()
+            home.mkdir()
+            for file in EXAMPLES.iterdir():
+                write(file, home, port)
+            stack.enter_context(proxy(name, home))
+            scenes.append(Scene(balancer, backend, port, ports[LISTENERS[name]]))
+        for scene in scenes:
+            wait_for_port(scene.port)
+            # a proxy may listen before it has its routes
+            assert eventually(lambda scene=scene: scene.ask("GET", "/version").status == 200)  # type: ignore[misc]
+        yield scenes
+
+
+@contextlib.contextmanager
+def proxy(name: str, home: Path) -> Iterator[None]:
+    """The program with its files in this directory."""
+    with (home / "stderr").open("wb") as errors:
+        environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+        process = subprocess.Popen(command(name, home), stdout=errors, stderr=errors, cwd=home, env=environment)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)

@@ -45,11 +45,12 @@ GOOD = {"iss": "https://issuer.example", "aud": "api", "sub": "alice"}
 
 
 class Answer(NamedTuple):
-    """What became of a request: its status, and of one that passed the backend and the verified user that the backend was told."""
+    """What became of a request: its status, and of one that passed the backend, the verified user that the backend was told, and the path it got."""
 
     status: int
     backend: str = ""
     user: str = ""
+    path: str = ""
 
 
 class Request(NamedTuple):
@@ -98,7 +99,7 @@ class _Backend(BaseHTTPRequestHandler):
 
     def _answer(self):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = json.dumps([self.name, self.headers.get("X-User") or ""]).encode()
+        body = json.dumps([self.name, self.headers.get("X-User") or "", self.path]).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

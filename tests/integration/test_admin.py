@@ -10,6 +10,7 @@ from dataclasses import replace
 import aiohttp
 import aiohttp.web
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from lbjwt.admin.server import AdminServer
 from lbjwt.assembly.rows import row_names
@@ -162,6 +163,7 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
         "health": "healthy",
         "weight": 1,
         "configured_weight": 1,
+        "set_at_run_time": [],
         "requests_in_flight": 4,
         "connections": 0,
         "idle_connections": 0,
@@ -400,3 +402,44 @@ def test_off_loopback_any_name_is_answered(board, monkeypatch, address):
     given = CONFIGURATION.model_copy(update={"admin": Admin.model_validate({"address": address})})
     monkeypatch.setattr("tests.integration.test_admin.CONFIGURATION", given)
     assert request(board, "/livez", headers={"Host": "box.example:9900"})[0] == 200
+
+
+LIMITED = {"address": ":0", "remote_access": "metrics"}
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status", "/nothing"])
+@pytest.mark.parametrize(
+    ("peer", "host", "everything"),
+    [
+        ("127.0.0.1", "localhost:9900", True),
+        ("::1", "[::1]:9900", True),
+        ("10.0.0.7", "localhost:9900", False),
+        ("10.0.0.7", "10.0.0.2:9900", False),
+        ("fd00::7", "lbjwt:9900", False),
+        ("127.0.0.1", "evil.example:9900", False),
+        ("127.0.0.1", "", False),
+    ],
+)
+def test_other_machines_get_metrics_only_where_they_may_have_no_more(board, path, peer, host, everything):
+    """Nor does a web page on this machine get more, whose host name was pointed at it."""
+    given = CONFIGURATION.model_copy(update={"admin": Admin.model_validate(LIMITED)})
+
+    async def ask():
+        (guard,) = AdminServer(given, board, [], ROWS).app.middlewares
+        asked = make_mocked_request("GET", path, {"Host": host}).clone(remote=peer)
+        response = await guard(asked, served)
+        return response.status
+
+    async def served(asked):
+        return aiohttp.web.Response(status=204)
+
+    assert asyncio.run(ask()) == (204 if everything or path in ("/livez", "/readyz", "/metrics") else 403)
+
+
+def test_this_machine_changes_things_where_others_only_read(board, monkeypatch):
+    """By a real connection over loopback."""
+    given = CONFIGURATION.model_copy(update={"admin": Admin.model_validate(LIMITED)})
+    monkeypatch.setattr("tests.integration.test_admin.CONFIGURATION", given)
+    assert request(board, "/status")[0] == 200
+    assert request(board, "/status", headers={"Host": "box.example:9900"})[0] == 403
+    assert request(board, "/metrics", headers={"Host": "box.example:9900"})[0] == 200

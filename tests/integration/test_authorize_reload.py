@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from lbjwt import LoadBalancer
+from lbjwt.address import Address
 from lbjwt.config.load import load_text
 from lbjwt.config.model import Configuration
 from lbjwt.errors import ConfigurationError
+from lbjwt.net.sockets import BindError
 from tests.harness.issuer import Issuer, http
 from tests.harness.ports import free_port
+from tests.harness.short_path import short_directory
 from tests.integration.service_scene import TOKENS, backend, configuration
+from tests.unit.encrypted_tokens import encrypt, private_jwk, recipient
 
 SECRET = b"the-first-of-two-secrets"
 NEXT = b"the-other-of-two-secrets"
@@ -95,6 +101,66 @@ async def there_and_back(tmp_path: Path) -> None:
             after = await Client.connect(port, closing)
             assert b" 200 " in await after.ask(token=token)
             assert len(application.seen) == 2
+
+
+def test_a_path_goes_with_its_listener(tmp_path: Path) -> None:
+    """In a program too: at a reload without it, at the end, and after a start that failed."""
+    with short_directory() as directory:
+        asyncio.run(comes_and_goes(tmp_path, directory / "a.sock"))
+
+
+async def comes_and_goes(tmp_path: Path, path: Path) -> None:
+    token = TOKENS.mint("ES256")
+    port = free_port()
+    over_tcp = asked(tmp_path, port)
+    listener = over_tcp.listeners[0].model_copy(update={"address": Address(path=str(path))})
+    over_path = over_tcp.model_copy(update={"listeners": (listener,)})
+    async with LoadBalancer(over_path) as balancer, closed_at_the_end() as closing:
+        client = Client(*await asyncio.open_unix_connection(str(path)))
+        closing.callback(client.writer.close)
+        assert b"X-Jwt-Sub: alice\r\n" in await client.ask(token=token)
+        assert balancer.addresses == []
+        await balancer.reload(over_tcp)
+        assert not path.exists() and balancer.addresses == [("127.0.0.1", port)]
+        await balancer.reload(over_path)
+        assert path.exists()
+        with pytest.raises(BindError, match="another process listens there"):
+            await LoadBalancer(over_path).start()
+    assert not path.exists()
+    taken = over_tcp.model_copy(update={"listeners": (listener, over_tcp.listeners[0])})
+    with socket.create_server(("127.0.0.1", port)):
+        failing = LoadBalancer(taken)
+        with pytest.raises(BindError):
+            await failing.start()
+        await failing.stop()
+    assert not path.exists()
+
+
+def test_new_keys_for_decryption_need_no_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As other key files: a file that is replaced counts, and one that cannot be used leaves the old keys in force."""
+    monkeypatch.setattr("lbjwt.service.SWEEP", 0.02)
+    asyncio.run(new_keys(tmp_path, caplog))
+
+
+async def new_keys(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    port, file = free_port(), directory / "key.jwk"
+    keys = [recipient("P-256"), recipient("P-256", 1)]
+    tokens = [encrypt(TOKENS.mint("ES256").encode(), key, "ECDH-ES").decode() for key in keys]
+    file.write_text(json.dumps(private_jwk(keys[0])))
+    settings = asked(directory, port, keys="jwks_file: jwks.json, jwe: {key_files: [key.jwk]}")
+    async with LoadBalancer(settings), closed_at_the_end() as closing, asyncio.timeout(60):
+        client = await Client.connect(port, closing)
+        assert [(await client.ask(token=token))[9:12] for token in tokens] == [b"200", b"401"]
+        file.unlink()
+        while "key.jwk: No such file" not in caplog.text:
+            await asyncio.sleep(0.02)
+        assert (await client.ask(token=tokens[0]))[9:12] == b"200"
+        file.write_text(json.dumps(private_jwk(keys[1])))
+        while (await client.ask(token=tokens[1]))[9:12] != b"200":
+            await asyncio.sleep(0.02)
+        assert (await client.ask(token=tokens[0]))[9:12] == b"401"
 
 
 def test_a_reload_reads_the_secret_again(tmp_path: Path) -> None:

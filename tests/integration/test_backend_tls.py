@@ -237,6 +237,54 @@ def test_without_verification_any_certificate_will_do(play: Scene, tmp_path: Pat
     play(scene())
 
 
+def test_an_endpoint_that_asks_for_another_handshake_is_told_in_words(
+    tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    Renegotiation of TLS 1.2, as servers do that ask for a client certificate on some paths only: refused (RFC 9325 section 3.5), and the log says how
+    to set it up.
+    """
+    certificate, key = pair(authority, "server")
+    port = free_port()
+    command = [
+        "openssl",
+        "s_server",
+        "-tls1_2",
+        "-accept",
+        f"127.0.0.1:{port}",
+        "-cert",
+        str(certificate),
+        "-key",
+        str(key),
+    ]
+
+    async def scene() -> None:
+        made = configuration(tmp_path, f"https://localhost:{port}", tls=tls(authority))
+        server = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        assert server.stdin is not None and server.stdout is not None
+        try:
+            await server.stdout.readuntil(b"ACCEPT")
+            async with LoadBalancer(made) as balancer:
+                answer = asyncio.ensure_future(ask(balancer.addresses[0]))
+                await server.stdout.readuntil(b"GET / HTTP/1.1")
+                server.stdin.write(b"r\n")
+                async with asyncio.timeout(30):
+                    while not caplog.messages:
+                        await asyncio.sleep(0.02)
+                server.kill()
+                assert (await answer)[0] in (502, 503)
+        finally:
+            if server.returncode is None:
+                server.kill()
+            await server.wait()
+
+    with caplog.at_level("WARNING", "lbjwt.endpoints"):
+        player(LOOPS[1])(scene())
+    assert "it asks for another handshake" in caplog.messages[0] and "set tls.certificate" in caplog.messages[0]
+
+
 def put(path: Path, content: bytes) -> None:
     """Replace a file as tools for certificates do."""
     fresh = path.with_suffix(".new")

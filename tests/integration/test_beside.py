@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.beside_examples import LISTENERS
+from tests.harness.short_path import short_directory
 from tests.harness.waiting import eventually
-from tests.integration.beside_scene import LISTENERS, TOKENS, Scene, beside, binary
+from tests.integration.beside_scene import TOKENS, Scene, all_beside, beside, binary
 
 READER = TOKENS.mint("ES256", scope="orders:read", jti="reader")
 WRITER = TOKENS.mint("ES256", scope="orders:write", jti="writer")
@@ -32,8 +34,24 @@ def test_a_proxy_asks_and_only_verified_requests_pass(name: str, tmp_path: Path)
         passes(scene, name)
         is_refused(scene, name)
         loses_forged_headers(scene)
+        says_what_it_would_refuse(scene)
         is_revoked(scene)
         fails_closed(scene, DOWN[name])
+
+
+def test_over_unix_sockets_it_is_the_same(tmp_path: Path) -> None:
+    """Who may connect is trusted: the client is the one that the proxy names, and forged headers are lost as over TCP."""
+    names = ["nginx", "envoy", "caddy", "haproxy", "envoy-grpc"]
+    if missing := [name for name in names if binary(name) is None]:
+        pytest.skip(f"{missing[0]} is missing")
+    with short_directory() as sockets, all_beside(names, tmp_path, sockets) as scenes:
+        assert len(list(sockets.iterdir())) == 6
+        for scene in scenes:
+            reply = scene.ask("GET", "/orders/1", READER, {"X-Jwt-Sub": "mallory", "X_Jwt_Sub": "mallory"})
+            assert (reply.status, reply.subject) == (200, "alice")
+            assert [scene.ask("POST", "/orders", token).status for token in (None, EXPIRED, READER)] == [401, 401, 403]
+        fails_closed(scenes[0], DOWN["nginx"])
+        assert list(sockets.iterdir()) == []
 
 
 def passes(scene: Scene, name: str) -> None:
@@ -54,6 +72,7 @@ def is_refused(scene: Scene, name: str) -> None:
     challenged = scene.ask("GET", "/orders/1")
     assert (challenged.status, challenged.seen) == (401, [])
     assert challenged.headers["www-authenticate"].startswith("Bearer realm=")
+    assert name == "nginx" or challenged.body.removesuffix(b"\n") == b"unauthorized"  # nginx has a page of its own
     grpc = {200} if name.startswith("envoy") else None  # which turns what it is told into a status of gRPC itself
     cases = [
         ("GET", "/orders/1", EXPIRED, {}, {401}),
@@ -93,6 +112,17 @@ def loses_forged_headers(scene: Scene) -> None:
         assert scene.ask("GET", "/version", None, {header: "mallory"}).subject == ""
         nobody = TOKENS.mint("ES256", scope="orders:read", sub=None)
         assert scene.ask("GET", "/orders/1", nobody, {header: "mallory"}).subject == ""
+
+
+def says_what_it_would_refuse(scene: Scene) -> None:
+    """On a route that only reports, the application learns the reason from lbjwt and never from the client."""
+    header = "X-Jwt-Would-Refuse"
+    reporting = TOKENS.mint("ES256", scope="reports:read")
+    for forged in ({}, {header: "none"}, {"X_Jwt_Would_Refuse": "none"}, {"x-jwt_would-refuse": "none"}):
+        assert scene.ask("GET", "/reports/1", None, forged).told(header) == "missing;status=401"
+        assert scene.ask("GET", "/reports/1", READER, forged).told(header) == "insufficient_scope;status=403"
+        for path, token in (("/reports/1", reporting), ("/orders/1", READER), ("/version", None)):
+            assert scene.ask("GET", path, token, forged).told(header) == ""
 
 
 def is_revoked(scene: Scene) -> None:

@@ -289,7 +289,10 @@ def test_a_start_with_a_broken_endpoints_file_serves_as_soon_as_it_is_mended(ser
 
 
 def test_endpoints_set_over_the_admin_api_hold_over_a_restart(serve, backends, tmp_path):
-    """In force when PUT answers, under load without a failed request; stored in the state directory; DELETE returns to the configuration."""
+    """
+    In force when PUT answers, under load without a failed request; stored in the state directory; DELETE returns to the configuration. So are states
+    that were set at run time, until they are undone.
+    """
     section = {"endpoints": [{"address": backends.at(ONE)}]}
     settings = {"clusters": {"main": section}, "workers": 2, "state_directory": "state"}
     served = serve(**settings)
@@ -302,7 +305,9 @@ def test_endpoints_set_over_the_admin_api_hold_over_a_restart(serve, backends, t
                 wanted = [{"address": backends.at(host)} for host in hosts]
                 assert send("PUT", page, wanted) == (200, {"cluster": "main", "source": "admin", "endpoints": wanted})
                 assert get(url, bearer=token())[2] in hosts
-        assert send("PUT", page, {"endpoints": [{"address": backends.at(TWO), "weight": 5}]})[0] == 200
+        wanted = [{"address": backends.at(TWO), "weight": 5}, {"address": backends.at(THREE)}]
+        assert send("PUT", page, {"endpoints": wanted})[0] == 200
+        assert send("POST", f"{page}/{backends.at(THREE)}", {"state": "drained"})[1]["survives_restart"]
     assert clients.failed == {}
     served.process.send_signal(signal.SIGTERM)
     assert served.end() == 0
@@ -310,8 +315,13 @@ def test_endpoints_set_over_the_admin_api_hold_over_a_restart(serve, backends, t
     admin, url = served.url("admin"), served.url()
     served.wait_for("ready")
     page = f"{admin}/clusters/main/endpoints"
-    assert send("GET", page)[1]["endpoints"] == [{"address": backends.at(TWO), "weight": 5}]
+    assert send("GET", page)[1]["endpoints"] == wanted
     assert {get(url, bearer=token())[2] for _ in range(5)} == {TWO}
+    shown = {one["address"]: one for one in send("GET", f"{admin}/status")[1]["endpoints"]}
+    assert {one["state"]: one["set_at_run_time"] for one in shown.values()} == {"in service": [], "drained": ["state"]}
+    assert send("POST", f"{page}/{backends.at(THREE)}", {"state": "in service"})[0] == 200
+    assert json.loads((tmp_path / "state" / "endpoint-settings.json").read_text()) == {"endpoints": []}
+    assert eventually(lambda: get(url, bearer=token())[2] == THREE)
     assert send("DELETE", page)[1] == {"cluster": "main", "source": "configuration", **section}
     assert {get(url, bearer=token())[2] for _ in range(5)} == {ONE}
 

@@ -144,17 +144,26 @@ def test_one_url_that_fails_takes_nothing_from_the_others(run):
     run(scenario())
 
 
-def test_keys_of_a_url_that_fails_for_too_long_go(run):
-    """`max_stale` holds for each URL by itself."""
+def test_keys_of_a_url_that_fails_for_too_long_go_and_come_back(run):
+    """`max_stale` holds for each URL by itself. Its document is then asked for anew, though it did not change; the others are fetched as before."""
 
     async def scenario():
         async with Issuer() as issuer:
-            issuer.answers |= {"/a": A, "/b": B}
+
+            async def tagged(writer):
+                known = issuer.requests[-1][1].get("if-none-match") == '"1"'
+                writer.write(http(status=304) if known else http({"keys": [NEW]}, etag='"1"'))
+                await writer.drain()
+
+            issuer.answers |= {"/a": A, "/b": tagged}
             async with several(issuer, max_stale=0.5).running() as scene:
                 await until(lambda: scene.judge(NEW_TOKEN) == "NONE")
                 issuer.answers["/b"] = http(status=500)
                 await until(lambda: scene.judge(NEW_TOKEN) == "UNKNOWN_KEY")
                 assert scene.judge(GOOD_TOKEN) == "NONE"
+                issuer.answers["/b"] = tagged
+                await until(lambda: scene.judge(NEW_TOKEN) == "NONE")
+                assert scene.keys.failures == 0
 
     run(scenario())
 

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from lbjwt import LoadBalancer
+from lbjwt.assembly.kept_files import KeptFiles
 from lbjwt.net import certificate
 from lbjwt.net.certificate import Certificate
 from lbjwt.net.tls import TLSError
@@ -63,7 +64,11 @@ async def until_shown(address: tuple[str, int], trusted: Path) -> None:
 def test_a_certificate_that_was_replaced_is_shown(
     play: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a reload, to new handshakes; a connection from before goes on. Half of a pair changes nothing and is logged once."""
+    """
+    Without a reload, to new handshakes; a connection from before goes on. Half of a pair changes nothing and is logged once. A process that takes the
+    place of this one would begin with what is shown.
+    """
+    names = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
     old, new = pair(tmp_path, "old.pem"), pair(tmp_path, "new.pem")
     for name, content in zip(("cert.pem", "key.pem"), old, strict=True):
         (tmp_path / name).write_bytes(content)
@@ -71,9 +76,11 @@ def test_a_certificate_that_was_replaced_is_shown(
     async def scene() -> None:
         async with backend() as (_, port):
             file = File(tmp_path, port)
-            async with LoadBalancer(file.read(listeners=[listener()])) as balancer:
+            files = KeptFiles()
+            async with LoadBalancer(file.read(listeners=[listener()]), kept_files=files) as balancer:
                 (address,) = balancer.addresses
                 context = ssl.create_default_context(cafile=str(tmp_path / "old.pem"))
+                assert files.in_force()[names] == old
                 kept = Connection()
                 kept.reader, kept.writer = await asyncio.open_connection(
                     *address, ssl=context, server_hostname="localhost"
@@ -86,6 +93,7 @@ def test_a_certificate_that_was_replaced_is_shown(
                 assert await shown(address, tmp_path / "old.pem")
                 put(tmp_path / "key.pem", new[1])
                 await until_shown(address, tmp_path / "new.pem")
+                assert files.in_force()[names] == new
                 assert await kept.ask(token=TOKENS.mint()) == 200
                 kept.writer.close()
 

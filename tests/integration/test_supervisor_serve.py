@@ -249,7 +249,7 @@ def test_signals_that_come_while_the_program_loads_wait_for_the_supervisor(serve
     assert len(served) == 2  # with the control process
     assert [blocked(child) for child in served] == [set(), set()]
     process.process.send_signal(signal.SIGTERM)
-    assert process.end() == 0
+    assert process.end() == 0, process.log
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--print-config"], 0), ([], 2)])

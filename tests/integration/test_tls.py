@@ -519,6 +519,27 @@ def test_a_broken_record_gets_an_alert(stage: Stage, files: Path) -> None:
             assert eventually(lambda: status(stage.balancer)["requests_in_flight"] == 0)
 
 
+def test_a_client_cannot_renegotiate(stage: Stage, files: Path) -> None:
+    """TLS 1.2: it is told no_renegotiation (RFC 9325 section 3.5), and the connection was none of it the worse for others."""
+    command = ["openssl", "s_client", "-tls1_2", "-CAfile", str(files / "cert.pem"), "-connect"]
+    with subprocess.Popen(
+        [*command, f"127.0.0.1:{stage.port}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as client:
+        assert client.stdin is not None and client.stdout is not None
+        client.stdin.write("R\n")
+        client.stdin.flush()
+        client.wait(60.0)
+        said = client.stdout.read()
+    assert "RENEGOTIATING" in said and "no renegotiation" in said, said
+    with TlsWire(stage.port, trust(files)) as other:
+        other.send(request("/r/x", token=stage.token))
+        assert other.read().startswith(b"HTTP/1.1 200 ")
+
+
 def test_resets_in_every_phase(stage: Stage, files: Path) -> None:
     """RST before, in and after the handshake, in a head, an upload, a wait, a download and a tunnel: service goes on, no file stays open."""
     context = trust(files)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.harness.ports import free_port
 from tests.harness.procfs import children, name_of
+from tests.harness.short_path import short_directory
 from tests.harness.waiting import eventually
 from tests.integration.logged import LoggedProcess
 from tests.integration.serve_scene import JWKS, get, http_server, token
@@ -227,9 +228,12 @@ def test_revocations_survive(service, tmp_path, place):
 
 
 def test_a_locked_directory_stays_locked(service, tmp_path):
-    """After an upgrade another service is still refused the state directory; after the end it is free."""
+    """After an upgrade another service is refused the state directory, and what was set at run time is found there; after the end it is free."""
     running = service(revocation={}, state_directory="state")
+    endpoint = running.configuration["clusters"]["main"]["endpoints"][0]["address"]
+    assert post(running, {"weight": 7}, f"/clusters/main/endpoints/{endpoint}") == 200
     running.upgrade()
+    assert json.loads(get(f"{running.admin}/status")[2])["endpoints"][0]["weight"] == 7
     other = tmp_path / "other"
     other.mkdir()
     (other / "jwks.json").write_text(JWKS)
@@ -260,20 +264,47 @@ def test_the_number_of_workers_may_change(service):
     assert running.stop() == 0
 
 
+def asked(path):
+    """The status of a question at a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(60)
+        connection.connect(str(path))
+        head = f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n\r\n"
+        connection.sendall(head.encode())
+        return int(connection.makefile("rb").readline().split()[1])
+
+
 def test_a_listener_may_come_and_go(service):
-    """The new program opens what the new configuration has, and does not keep what it has not."""
-    running = service()
-    other = free_port()
-    first = running.configuration["listeners"]
-    running.configure(listeners=[*first, {"address": f"127.0.0.1:{other}", "health": {"path": "/up"}}])
-    running.upgrade()
-    assert get(f"http://127.0.0.1:{other}/up")[0] == 200
-    running.configure(listeners=first)
-    running.upgrade()
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", other), timeout=5).close()
-    assert running.ask() == 200
-    assert running.stop() == 0
+    """The new program opens what the new configuration has, and does not keep what it has not. A path is handed on like an address."""
+    with short_directory() as directory:
+        path, leaves = directory / "a.sock", directory / "b.sock"
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))  # as by a process that was killed
+        one, two = (
+            {"address": f"unix:{at}", "mode": "authorize", "authorize": {"profile": "envoy"}} for at in (path, leaves)
+        )
+        running = service(workers=2)
+        other = free_port()
+        first = running.configuration["listeners"]
+        for listeners in ([{**one, "socket_mode": "0600"}, two], [one]):
+            running.configure(listeners=[*first, *listeners])
+            running.process.send_signal(signal.SIGHUP)
+            assert eventually(lambda there=two in listeners: leaves.exists() is there, 60.0), running.log
+        assert eventually(lambda: path.stat().st_mode & 0o777 == 0o660, 60.0)
+        assert eventually(lambda: [asked(path) for _ in range(8)] == [200] * 8, 60.0)
+        first = [*first, one]
+        running.configure(listeners=[*first, {"address": f"127.0.0.1:{other}", "health": {"path": "/up"}}])
+        running.upgrade()
+        assert get(f"http://127.0.0.1:{other}/up")[0] == 200
+        assert [asked(path) for _ in range(8)] == [200] * 8
+        running.configure(listeners=first)
+        running.upgrade()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", other), timeout=5).close()
+        assert running.ask() == 200
+        assert asked(path) == 200
+        assert running.stop() == 0
+        assert list(directory.iterdir()) == []
 
 
 def test_what_is_under_way_gets_its_response_from_the_old_program(service, scene):

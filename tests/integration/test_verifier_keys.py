@@ -16,6 +16,7 @@ from lbjwt.errors import ConfigurationError, LbjwtError
 from tests.harness.keyserver import Answer, KeyServer
 from tests.harness.publisher import Issuer
 from tests.harness.waiting import eventually
+from tests.unit.encrypted_tokens import encrypt, private_jwk, recipient
 from tests.unit.web_calls import acall, asgi_scope, call, telling
 
 SHORT = {"cooldown": 1, "timeout": 30}  # seconds
@@ -237,6 +238,82 @@ def test_the_routes_of_the_balancer(file, issuer):
         assert [call(own, path).status for path in ("/other", "/health")] == [200, 401]
         with pytest.raises(ConfigurationError, match="token locations"):
             JWTMiddleware(telling, verifier, from_cookies=["session"])
+
+
+def test_a_changed_file_counts_and_a_broken_one_does_not(file, issuer, monkeypatch, caplog):
+    """For tokens, and for middleware that follows its routes. No thread is left when it is closed."""
+    monkeypatch.setattr("lbjwt.assembly.kept_keys.LOOK", 0.02)
+    monkeypatch.setattr("lbjwt.assembly.watch.INTERVAL", 0.02)
+    monkeypatch.setattr("lbjwt.assembly.watch.SETTLING", 0.02)
+    before = key_threads()
+    token, other = issuer.mint(), issuer.mint(aud="web")
+    with Verifier.from_config(file) as verifier, Verifier.from_config(file, follow=False) as fixed:
+        app, own = JWTMiddleware(telling, verifier), JWTMiddleware(telling, verifier, public=["/own"])
+
+        def outcomes():
+            paths = [("/health", ()), ("/new", ()), ("/pages", [("authorization", f"Bearer {other}")])]
+            return (
+                bool(verifier.verify(token)),
+                bool(verifier.verify(other)),
+                *(call(app, *one).status for one in paths),
+            )
+
+        assert outcomes() == (True, False, 200, 404, 401)
+        whole = file.read_text()
+        file.write_text(whole.replace("audiences: [api]", "audiences: [web").replace("/health", "/new"))
+        assert eventually(lambda: "is not used, the configuration in force stays" in caplog.text)
+        file.write_text(whole.replace("jwks.json", "missing.json"))
+        assert eventually(lambda: "missing.json" in caplog.text)
+        assert outcomes() == (True, False, 200, 404, 401)
+        file.write_text(whole.replace("audiences: [api]", "audiences: [web]").replace("/health", "/new"))
+        assert eventually(lambda: outcomes() == (False, True, 404, 200, 200))
+        assert verifier.generation == 1 and verifier.configuration == load_config(file)
+        assert [call(own, path).status for path in ("/own", "/new")] == [200, 401]
+        file.write_text(whole)  # the thread that followed ended; the next one follows, too
+        assert eventually(lambda: outcomes() == (True, False, 200, 404, 401))
+        assert fixed.verify(token) and not fixed.verify(other)
+        assert len(key_threads()) == len(before) + 2
+    assert verifier.verify(token).reason.name == "KEYS_UNAVAILABLE"
+    assert key_threads() == before
+
+
+def test_fetched_keys_stay_when_the_file_changes(issuer, tmp_path, monkeypatch):
+    """Those of an issuer whose settings changed, too, while it cannot be reached."""
+    monkeypatch.setattr("lbjwt.assembly.kept_keys.LOOK", 0.02)
+    monkeypatch.setattr("lbjwt.assembly.watch.INTERVAL", 0.02)
+    monkeypatch.setattr("lbjwt.assembly.watch.SETTLING", 0.02)
+    path = tmp_path / "lbjwt.yaml"
+    text = CONFIGURATION.replace("jwks_file: jwks.json", "discovery: {{}}").replace(
+        "revocation: {{file: revoked.jsonl}}", ""
+    )
+    path.write_text(text.format(issuer=issuer.issuer))
+    with Verifier.from_config(path) as verifier:
+        assert verifier.ready() and verifier.verify(issuer.mint())
+        issuer.server.answers["*"] = Answer(status=500)
+        path.write_text(text.format(issuer=issuer.issuer).replace("[api]", "[web]"))
+        assert eventually(lambda: verifier.generation == 1)
+        assert verifier.verify(issuer.mint(aud="web")) and not verifier.verify(issuer.mint())
+
+
+def test_new_keys_for_decryption_are_read(file, issuer, monkeypatch, caplog):
+    """When their file is replaced; one that cannot be used leaves the old ones in force. Tokens of a key that is gone end, known ones too."""
+    monkeypatch.setattr("lbjwt.assembly.kept_keys.LOOK", 0.02)
+    key, fresh = file.parent / "key.jwk", file.parent / "fresh.jwk"
+    first, second = recipient("P-256"), recipient("P-256", 1)
+    file.write_text(file.read_text().replace("audiences: [api]", "audiences: [api], jwe: {key_files: [key.jwk]}"))
+    old, new = (encrypt(issuer.mint().encode(), one, "ECDH-ES") for one in (first, second))
+    key.write_text(json.dumps(private_jwk(first)))
+    with Verifier.from_config(file) as verifier:
+        assert verifier.verify(old) and verifier.verify(new).reason.name == "DECRYPTION_FAILED"
+        fresh.write_text("{}")
+        fresh.replace(key)
+        assert eventually(lambda: "key.jwk cannot be used to decrypt tokens" in caplog.text)
+        assert verifier.verify(old)
+        fresh.write_text(json.dumps(private_jwk(second)))
+        fresh.replace(key)
+        assert eventually(lambda: verifier.verify(new))
+        assert verifier.verify(old).reason.name == "DECRYPTION_FAILED"
+        assert caplog.text.count("key.jwk cannot be used") == 1 and "kty" not in caplog.text
 
 
 @pytest.mark.parametrize("missing", ["jwks.json", "revoked.jsonl", "lbjwt.yaml"])

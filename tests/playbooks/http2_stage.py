@@ -103,7 +103,7 @@ class Http2Stage(Stage):
         pieces: int | None = None,
         endpoints: int | Sequence[Endpoint] = 1,
         *,
-        http2: dict[str, int] | None = None,
+        http2: dict[str, float] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(pieces, endpoints, **options)

@@ -586,6 +586,41 @@ def test_too_many_streams(turns: Turns, acknowledged: bool) -> None:
     settled(stage)
 
 
+def test_a_client_that_never_acknowledges_the_settings(turns: Turns) -> None:
+    """Told SETTINGS_TIMEOUT and closed, with what it has under way (RFC 9113 section 6.5.3); one that does acknowledge them goes on."""
+    stage = Http2Stage(turns, http2={"settings_timeout": 0.0})
+    good, silent = stage.client(), stage.raw_client()
+    silent.sends_head(head(token=TOKEN))
+    number = good.asks()
+    stage.passes()
+    assert [int.from_bytes(payload[4:8]) for kind, _, _, payload in frames(silent.take()) if kind == GOAWAY] == [4]
+    turns.later.pop()()
+    assert silent.is_gone() and stage.totals["in_flight"] == 1
+    stage.server().sends(OK)
+    assert good.reply(number).status == 200
+    good.lose()
+    silent.lose()
+    settled(stage)
+
+
+def test_small_parts_that_come_together_leave_together(turns: Turns) -> None:
+    """Twenty chunks of ten bytes in one read from the endpoint: one write to the client, so one TLS record."""
+    stage = Http2Stage(turns)
+    client = stage.client()
+    number = client.asks()
+    server = stage.server()
+    server.sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    client.flush()
+    before = client.transport.writes
+    server.sends(b"a\r\n0123456789\r\n" * 20)
+    assert client.reply(number).body == b"0123456789" * 20
+    assert client.transport.writes == before + 1
+    server.sends(b"0\r\n\r\n")
+    assert client.reply(number).ended
+    client.lose()
+    settled(stage)
+
+
 def test_a_body_larger_than_allowed(turns: Turns) -> None:
     """413 at its head if it says so, or when it gets there."""
     stage = Http2Stage(turns, max_request_body=10)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from lbjwt._error_reason import ErrorReason
+from lbjwt.proxy._client_connection import ClientConnection
+from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._retry import RetryRule
 from tests.playbooks.stage import Client, Stage, request, response
 
@@ -99,6 +101,27 @@ def test_no_endpoint_gets_a_request_whose_time_in_the_queue_is_over(options: dic
     serves(stage, b"/1", first)
     assert stage.server().take() == b"" and second.take().startswith(reason)
     assert stage.totals["pending"] == 0
+
+
+def test_room_that_was_taken_for_nothing_is_given_back() -> None:
+    """A fault of ours while a connection is opened ends the client's connection; the next request finds the room."""
+
+    class Exhausted(Stage):
+        is_exhausted = True
+
+        def _open(self, endpoint: Endpoint) -> ClientConnection:
+            if self.is_exhausted:
+                raise MemoryError
+            return super()._open(endpoint)
+
+    stage = Exhausted(max_connections=1)
+    client = stage.client()
+    with pytest.raises(MemoryError):
+        client.sends(request("GET", "/1"))
+    client.lose()
+    assert stage.board.endpoint_states.read(0)["connections"] == 0
+    stage.is_exhausted = False
+    serves(stage, b"/2", asks(stage, "/2"))
 
 
 def test_a_client_that_goes_away_leaves_the_queue(stage: Stage) -> None:

@@ -18,6 +18,7 @@ from bench.client import prove, tampered
 from bench.layout import Layout, layout
 from bench.measure import agree, remembered
 from bench.peers import PEERS, Setup
+from lbjwt import load_config
 from tests.harness.ports import free_port
 
 
@@ -62,16 +63,45 @@ def test_no_private_key_is_stored(material):
 
 
 @pytest.mark.parametrize(
-    "name", ["nginx", "haproxy", "haproxy-jwt", "haproxy-jwt-full", "envoy", "envoy-jwt", "lbjwt", "lbjwt-nocache"]
+    "name",
+    [
+        "nginx",
+        "haproxy",
+        "haproxy-jwt",
+        "haproxy-jwt-full",
+        "envoy",
+        "envoy-jwt",
+        "lbjwt",
+        "lbjwt-nocache",
+        "nginx-lbjwt",
+        "nginx-lbjwt-close",
+        "haproxy-lbjwt",
+        "envoy-lbjwt",
+        "envoy-lbjwt-grpc",
+    ],
 )
 def test_a_configuration_names_its_ports_and_key(name, material, tmp_path):
-    """Each proxy is told where to listen, whom to forward to and, when it verifies, which key to believe."""
-    PEERS[name].command(Setup(18001, 18002, tmp_path, material))
+    """Each proxy is told where to listen, whom to forward to and, when it verifies or has lbjwt verify, which key to believe."""
+    peer, setup = PEERS[name], Setup(18001, 18002, tmp_path, material, admin_port=18003, asked_port=18004)
+    peer.command(setup)
+    files = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    if peer.asked is not None:
+        peer.asked(setup)
+        assert load_config(tmp_path / "lbjwt.yaml").listeners[0].address.port == 18004
+    assert "18001" in "".join(files.values())
+    assert "18002" in "".join(files.values())
+    assert ("18004" in "".join(files.values())) == (peer.asked is not None)
     text = "".join(path.read_text() for path in tmp_path.iterdir())
-    assert "18001" in text
-    assert "18002" in text
     key_is_named = str(material.jwks) in text or str(material.pem) in text
-    assert key_is_named == PEERS[name].verifies
+    assert key_is_named == peer.verifies
+
+
+def test_an_example_that_has_changed_is_no_peer(material, tmp_path, monkeypatch):
+    """A change for the benchmark that has no effect would measure something else."""
+    monkeypatch.setattr("bench.peers.beside.EXAMPLES", tmp_path)
+    (tmp_path / "nginx.conf").write_text("events {}\nevents {}\n")
+    with pytest.raises(BenchError, match="2 times"):
+        PEERS["nginx-lbjwt"].command(Setup(18001, 18002, tmp_path, material))
 
 
 def test_the_configuration_of_lbjwt_is_yaml(material, tmp_path):

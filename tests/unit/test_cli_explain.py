@@ -113,6 +113,7 @@ def test_revocations_that_cannot_be_read_are_a_problem(file: Path):
 JSON: dict[str, Any] = {
     "verdict": "refused", "reason": "expired", "would_refuse": None, "problem": None, "at": NOW,
     "request": {"method": "GET", "host": "h", "path": "/"},
+    "asked_by": None,
     "route": {"name": None, "why": "there are no routes: every request needs a token", "over": [], "public": False, "report_only": False,
               "allow_missing": False},
     "cluster": None,

@@ -201,7 +201,7 @@ def test_a_door_that_is_closed_is_told():
     result = revoke("--jti", "a", "--admin", "http://127.0.0.1:1")
     assert result.exit_code == 1
     assert (
-        "cannot connect to 127.0.0.1:1 (Connection refused); nothing was changed. Is the admin API at this address?"
+        "cannot connect to 127.0.0.1:1 (Connection refused); nothing was changed. Is the admin API at this address (--admin)?"
         in result.stderr
     )
     assert "unknown" not in result.stderr

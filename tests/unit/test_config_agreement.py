@@ -17,8 +17,8 @@ from lbjwt.config.relations import route_faults
 from lbjwt.config.route import Route
 from lbjwt.errors import ConfigurationError
 from lbjwt.routing._router import Router
+from tests.unit.documented import blocks, whole
 from tests.unit.test_config_broken_policy import GOOD
-from tests.unit.test_config_docs import BLOCKS, whole
 
 
 def build(configuration: Configuration) -> None:
@@ -34,7 +34,7 @@ def test_the_examples_can_be_built(example_file: Path):
     build(load_file(example_file))
 
 
-@pytest.mark.parametrize("text", [GOOD, *map(whole, BLOCKS)], ids=lambda text: text.splitlines()[0])
+@pytest.mark.parametrize("text", [GOOD, *map(whole, blocks("configuration.md"))], ids=lambda text: text.splitlines()[0])
 def test_the_documentation_can_be_built(text: str):
     """Every block of the documentation starts, and so does the policy that the corpus breaks."""
     build(load_text(text, Path("/etc/lbjwt")))

@@ -1,33 +1,28 @@
-"""The YAML in docs/configuration.md: each block is a part of a configuration, and loads."""
+"""The YAML in docs/: each block is a part of a configuration, and loads."""
 
 import re
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from lbjwt.checks.registry import text_problems
 from lbjwt.config.dump import dump
 from lbjwt.config.load import examine_text, load_text
 from lbjwt.config.schema import json_schema
+from tests.unit.documented import DOCS, blocks, members, whole
 
-PAGE = Path("docs/configuration.md").read_text()
-BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-REST = {
-    "listeners": "listeners: [{address: 127.0.0.1:8080}]\n",
-    "issuers": "issuers: {main: {issuer: 'https://issuer.example', audiences: [api], jwks_file: jwks.json}}\n",
-    "clusters": "clusters: {main: {endpoints: [{address: 127.0.0.1:9001}]}}\n",
-}
+PAGES = {page.name: blocks(page.name) for page in sorted(DOCS.glob("*.md"))}
 
 
-def whole(block: str) -> str:
-    """The block with what it needs around it."""
-    said = YAML(typ="safe", pure=True).load(block)
-    return block + "".join(text for key, text in REST.items() if key not in said)
-
-
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0])
-def test_each_block_loads(block: str):
+@pytest.mark.parametrize(
+    ("page", "block"),
+    [
+        pytest.param(page, block, id=f"{page}-{block.splitlines()[0].strip()}")
+        for page, found in PAGES.items()
+        for block in found
+    ],
+)
+def test_each_block_loads(page: str, block: str):
     """Without an error, and with no other warning than it says itself; every key of it survives --print-config."""
     examination = examine_text(whole(block), Path("/etc/lbjwt"))
     said = set(re.findall(r"# warning: ([a-z-]+)", block))
@@ -40,7 +35,7 @@ def test_each_block_loads(block: str):
 
 def test_every_section_of_the_file_is_shown():
     """What stands at the top of a file is explained with an example, or needs none beyond the reference."""
-    shown = {key for block in BLOCKS for key in YAML(typ="safe", pure=True).load(block)}
+    shown = {key for block in PAGES["configuration.md"] for key in members(block)}
     plain = {
         "listeners",
         "clusters",

@@ -61,7 +61,7 @@ def test_r2_a_path_that_backends_read_in_two_ways():
     """Why it is refused although a route would be for it."""
     story = nested("/A/b")
     assert story["answer"] == {"status": 400, "fields": []}
-    assert "some backends would read this path as one of a more specific route" in detail(story, "route")
+    assert "some backends would read this path as one of another route" in detail(story, "route")
 
 
 def nested(path: str) -> dict[str, Any]:
@@ -85,6 +85,29 @@ def test_no_route_and_why(path: str, asked: dict[str, Any], status: int, words: 
     story = routed(path, **asked)
     assert (story["verdict"], story["route"], story["answer"]) == ("refused", None, {"status": status, "fields": []})
     assert words in detail(story, "route")
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "verdict", "status", "field"),
+    [
+        ("/open/x", "", "allowed", 200, ("X-Sub", "")),
+        ("/x", "good", "allowed", 200, ("X-Sub", "alice")),
+        ("/x", "", "refused", 401, ("WWW-Authenticate", 'Bearer realm="lbjwt"')),
+        ("/x", "two words", "refused", 401, ("X-Lbjwt-Status", "400")),
+        ("/x/../open", "", "refused", 403, None),
+    ],
+)
+def test_what_a_proxy_gets_that_asks(path: str, token: str, verdict: str, status: int, field: tuple[str, str] | None):
+    """A path counts as it was sent, statuses are those that the proxy can take, and nothing is for a backend."""
+    text = CONFIGURATIONS["one"].replace("JWKS", json.dumps(jwks()))
+    made = load_text(text + "routes: [{name: all}, {name: open, prefix: /open, public: true}]", Path("/"))
+    listener = Listener.model_validate({"address": ":8080", "mode": "authorize", "authorize": {"profile": "nginx"}})
+    made = made.model_copy(update={"listeners": (listener,), "clusters": {}})
+    fields = (("Authorization", "Bearer a b"),) if token == "two words" else ()
+    story = answer(made, Asked(minted(sub="alice") if token == "good" else "", path=path, headers=fields))
+    assert (story["verdict"], story["answer"]["status"], story["backend"]) == (verdict, status, None)
+    assert field is None or field in map(tuple, story["answer"]["fields"])
+    assert f"nginx gets {status}" in text_of(story) and "backend gets" not in text_of(story)
 
 
 def test_a_public_route_and_a_document_of_our_own():

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbjwt._error_reason import error_status
+from lbjwt._grants import Grant, GrantCache
 from lbjwt.http1._request import Method, Parse, RequestHead, RequestPolicy
 from tests.corpus.http1_requests import CASES, WEBSOCKET, Case, get, post
 from tests.harness.examples import examples
@@ -180,13 +181,21 @@ def test_a_refusal_leaves_nothing_of_the_head_before():
 TOKEN = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0." + b"c2lnbmF0dXJl-_" * 6
 
 
-def read_with(wire: bytes, known: bytes | None, policy: RequestPolicy = POLICY) -> tuple[object, ...]:
-    """Everything that a head says when a token of it is known."""
+def read_with(
+    wire: bytes, known: bytes | None, policy: RequestPolicy = POLICY, verified: GrantCache | None = None
+) -> tuple[object, ...]:
+    """Everything that a head says when a token of it is known: the connection sent it last, or a cache has it."""
     head = RequestHead()
-    parsed = Parse(int(head.parse_bytes(wire, policy, 0, known)))
+    parsed = Parse(int(head.parse_bytes(wire, policy, 0, known, verified)))
     if parsed != Parse.COMPLETE:
         return parsed, head.problem
     return (head.size, *head.parts(), head.fields(), head.content_length, head.chunked, head.write_bytes(policy))
+
+
+def cache_of(token: bytes) -> GrantCache:
+    cache = GrantCache()
+    cache.insert(Grant(token))
+    return cache
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -197,17 +206,18 @@ def test_a_known_token_changes_no_verdict(case: Case):
     for scheme, at in itertools.product((b"Bearer ", b"", b"\x00"), {0, 1, len(lines)}):
         wire = b"\r\n".join([*lines[:at], b"Authorization: " + scheme + TOKEN, *lines[at:]]) + end + rest
         assert read_with(wire, TOKEN) == read_with(wire, None) == read_with(wire, TOKEN[1:])
+        assert read_with(wire, TOKEN[1:], verified=cache_of(TOKEN)) == read_with(wire, None)
 
 
 def test_no_byte_changed_anywhere_passes_by_a_known_token():
     """Each byte of a head in turn is each other byte: what is read, and what is refused, is the same."""
     wire = post(b"Authorization: Bearer " + TOKEN, b"Content-Length: 3") + b"abc"
     assert read_with(wire, TOKEN)[0] == len(wire) - 3
-    refused = 0
+    refused, cache = 0, cache_of(TOKEN)
     for at, byte in itertools.product(range(len(wire) - 3), range(256)):
         changed = wire[:at] + bytes([byte]) + wire[at + 1 :]
         read = read_with(changed, TOKEN)
-        assert read == read_with(changed, None), changed
+        assert read == read_with(changed, None) == read_with(changed, None, verified=cache), changed
         refused += read[0] == Parse.REFUSED
     assert refused > 10_000
 
@@ -220,7 +230,7 @@ def test_a_known_token_of_any_length_in_a_head_of_any_length(size: int, more: in
     for _ in range(2):
         for line in (b"A: " + b"b" * more, b"A: \x7f" + b"b" * more, b"Content-Length: 1, 2"):
             wire = get(line, b"Authorization: Bearer " + token, b"Connection: keep-alive")
-            assert read_with(wire, token) == read_with(wire, None)
+            assert read_with(wire, token) == read_with(wire, None) == read_with(wire, None, verified=cache_of(token))
         assert verdict(get())[0] == Parse.COMPLETE
 
 

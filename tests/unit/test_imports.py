@@ -1,6 +1,7 @@
 """`lbjwt import`: the command, routes from any order of rules, expressions on paths, and files that are broken."""
 
 import random
+import re
 from pathlib import Path as FilePath
 
 import pytest
@@ -14,6 +15,7 @@ from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.literals import matches, paths_of, stem_of
 from lbjwt.imports.load import import_file
 from lbjwt.imports.matching import Path, Request, compile_routes, host_covers, resolve
+from lbjwt.imports.path_change import PathChange
 from lbjwt.imports.writer import write
 from tests.harness.examples import examples
 from tests.unit.test_imports_samples import FILES, SAMPLES
@@ -49,6 +51,7 @@ def test_the_exit_code_says_whether_something_was_left_out(sample: str, code: in
         ("nginx", b"worker_processes 1;\n", ":1: has no http block and no server"),
         ("nginx", b"http { }\n", ":1: has no server"),
         ("nginx", b"\xff\xfe", "is not UTF-8"),
+        ("envoy", b"\n", ": is empty"),
         ("envoy", b"a: [", ":1: not YAML"),
         ("envoy", b"static_resources: {}\n", ":1: has no static listener"),
         ("envoy", b"- 1\n", ":1: is not a mapping"),
@@ -69,6 +72,36 @@ def test_a_file_that_cannot_be_imported_is_an_error_with_its_place(
     result = run(kind, file)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(str(file)) and says in result.stderr
+
+
+NGINX_AUDIENCE = """
+map $jwt_claim_aud $mine { "~orders" 1; }
+server {
+    listen 80;
+    auth_jwt realm;
+    auth_jwt_key_file keys.json;
+    auth_jwt_require $mine;
+    location / { proxy_pass http://127.0.0.1:1; }
+}
+"""
+ALB_RULES = """
+{"Listeners": [{"ListenerArn": "a:listener/app/main/1/2", "Port": 80, "Protocol": "HTTP", "DefaultActions": []}]}
+{"Rules": [{"RuleArn": "a:listener-rule/app/main/1/3/4", "Priority": "1", "Conditions": [], "Actions": []}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        ("nginx", NGINX_AUDIENCE, "approximated: ~orders on aud also matches within other texts there"),
+        ("alb", ALB_RULES, "left out: a rule of a listener that is not in the file"),
+    ],
+)
+def test_what_the_result_does_otherwise_is_said(kind: str, text: str, says: str, tmp_path):
+    """Nothing is narrowed or dropped without a line."""
+    file = tmp_path / "file"
+    file.write_text(text)
+    assert says in run(kind, file).stderr
 
 
 @pytest.mark.parametrize(
@@ -190,6 +223,16 @@ def test_the_most_specific_route_decides_as_the_first_rule_did(found):
                     assert there == wanted or (wanted is None and there == MISSING)
 
 
+def test_requirements_that_refuse_with_different_statuses_are_told(tmp_path):
+    file = tmp_path / "file"
+    file.write_text(
+        f"server {{ location / {{ {TOKENS} proxy_pass http://a; auth_jwt_require_claim .a eq b;\n"
+        "auth_jwt_require_claim .c eq d error=403; } }"
+    )
+    result = run("nginx", file)
+    assert f"{file}:2: approximated: other requirements of this location refuse with 401 there" in result.stderr
+
+
 def test_an_address_for_plain_http_that_only_redirects_is_not_opened(tmp_path):
     """HAProxy tells it from the one with TLS by a condition; all listeners of lbjwt have the same routes."""
     file = tmp_path / "file"
@@ -198,6 +241,18 @@ def test_an_address_for_plain_http_that_only_redirects_is_not_opened(tmp_path):
     result = run("haproxy", file)
     assert result.exit_code == 1 and "rules on ssl_fc" in result.stderr
     assert '":443"' in result.stdout and '":80"' not in result.stdout
+
+
+def test_nginx_without_a_limit_of_bodies_keeps_what_else_it_says(tmp_path):
+    """`client_max_body_size 0` in one location is told, and hides neither the other times nor the log."""
+    file = tmp_path / "nginx.conf"
+    server = (
+        "listen 80; keepalive_timeout 7s; access_log /var/log/a.log; location / { proxy_pass http://127.0.0.1:1; %s }"
+    )
+    file.write_text("http { server { %s } }" % (server % "client_max_body_size 0;"))
+    result = run("nginx", file)
+    assert "keep_alive: 7s" in result.stdout and "path: /var/log/a.log" in result.stdout
+    assert "max_request_body" not in result.stdout and "one limit, here none" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -233,6 +288,42 @@ def test_any_other_expression_is_not_translated(pattern: str):
 )  # fmt: skip
 def test_everything_that_an_expression_matches_is_below_its_stem(pattern: str, stem: str):
     assert stem_of(pattern).text == stem
+
+
+@pytest.mark.parametrize(
+    ("pattern", "new", "all_of_it", "becomes"),
+    [
+        ("^/api/(.*)$", r"/v1/\1", True, {"/api/x": "/v1/x", "/api/": "/v1/", "/other": None, "/apix": None}),
+        ("^/api/(.*)", "/$1", True, {"/api/x/y": "/x/y", "/api/": "/"}),
+        ("^/api(/.*)?$", r"/v1\1", True, {"/api": "/v1", "/api/x": "/v1/x", "/apix": None}),
+        ("^/api(/.*)", r"\1", True, {"/api/x": "/x"}),
+        (r"^/v1\.2/(.*)$", r"/v2/\1", False, {"/v1.2/x": "/v2/x", "/v1x2/x": None}),
+        ("^/api/", "/v1/", False, {"/api/x": "/v1/x", "/x/api/y": None}),
+        ("^/health$", "/healthz", True, {"/health": "/healthz", "/health/x": None}),
+        ("^/(.*)$", r"/v1/\1", True, {"/": "/v1/", "/x": "/v1/x"}),
+    ],
+)
+def test_an_expression_that_replaces_whole_segments_is_a_rewrite(
+    pattern: str, new: str, all_of_it: bool, becomes: dict[str, str | None]
+):
+    """Which does the same as the expression."""
+    change = PathChange.of_pattern(pattern, new, all_of_it=all_of_it)
+    assert change is not None
+    for path, wanted in becomes.items():
+        assert (change.rewrite_of(Path(path, True)) if change.covers(path) else None) == wanted, path
+        assert re.sub(pattern, re.sub(r"\$1", r"\\1", new), path, count=1) == (wanted or path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "new", "all_of_it"),
+    [
+        *(("^/api", "/v1", True), ("/api/", "/v1/", False), ("^/api/(.*)$", "/v1", True), ("^/api/(.*)$", r"/v1\1", True)),
+        *(("^/api/.*$", "/v1/", True), (r"^/api/(\d+)$", r"/v1/\1", True), ("^/api/(.*)$", r"/v1/\1?a=b", True)),
+        *(("^/api/(.*)$", r"/\1/v1", True), ("^/api/(.*)$", "/v1/%[src]$1", True), ("^/api/", "/v1//", False), ("^/(a|b)/(.*)", r"/\2", True)),
+    ],
+)  # fmt: skip
+def test_any_other_change_of_the_path_is_not_translated(pattern: str, new: str, all_of_it: bool):
+    assert PathChange.of_pattern(pattern, new, all_of_it=all_of_it) is None
 
 
 def test_a_value_is_printed_as_a_person_would():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lbjwt.imports.load import KINDS, import_file
+from lbjwt.imports import KINDS
+from lbjwt.imports.load import import_file
 
 SAMPLES = Path(__file__).parents[1] / "imports"
 FILES = sorted(

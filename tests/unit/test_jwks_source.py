@@ -117,6 +117,21 @@ def test_a_file_that_cannot_be_used_ends_the_start(stage, tmp_path, content, sen
     assert (stage.published, stage.reads) == ([], (1, 1))
 
 
+def test_a_process_that_takes_anothers_place_begins_with_its_keys(stage, tmp_path, caplog):
+    """Also when the file is broken by then. That is logged, and the file is used once it is mended."""
+    path = tmp_path / "jwks.json"
+    path.write_text("{")
+    keys = stage.file(path, kept=lambda paths: [b'["a"]'] if paths == (path,) else [])
+    stage.load(keys)
+    assert stage.published == [["a"]] and keys.contents == (b'["a"]',)
+    stage.look(keys)
+    (message,) = caplog.messages
+    assert "not a key set" in message and "the current keys stay in force" in message
+    path.write_text('["b"]')
+    stage.look(keys)
+    assert stage.published == [["a"], ["b"]] and keys.contents == (b'["b"]',)
+
+
 @pytest.mark.parametrize("replace", [True, False])
 def test_a_new_file_is_seen(stage, tmp_path, replace):
     """A file renamed into place and one written in place are both published without a restart."""

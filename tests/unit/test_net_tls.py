@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from lbjwt.net.certificate import BackendTls, BackendTlsSettings, Certificate
 from lbjwt.net.tls import TLSError, server_context
 
 
@@ -86,6 +87,43 @@ def test_what_is_wrong_with_the_files(files, certificate, private_key, sentence)
     """Each mistake with the two files is a sentence with the configuration key and the file."""
     with pytest.raises(TLSError, match=sentence):
         server_context(files / certificate, files / private_key, key="listeners[0].tls")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "private_key"), [("cert.pem", "other.pem"), ("noise.pem", "key.pem"), ("missing.pem", "key.pem")]
+)
+def test_a_process_that_takes_anothers_place_begins_with_what_that_had(
+    files, tmp_path, caplog, certificate, private_key
+):
+    """Files that cannot be used are logged, and used once they are mended; with nothing kept they are an error."""
+    paths = tmp_path / "cert.pem", tmp_path / "key.pem"
+    for path, name in zip(paths, (certificate, private_key), strict=True):
+        if (files / name).exists():
+            path.write_bytes((files / name).read_bytes())
+    kept = [(files / "cert.pem").read_bytes(), (files / "key.pem").read_bytes()]
+    with pytest.raises(TLSError):
+        Certificate(*paths, key="listeners[0].tls")
+    made = Certificate(*paths, key="listeners[0].tls", kept=lambda asked: kept if asked == paths else ())
+    assert handshake(made.context, client_context(files))
+    assert made.contents == tuple(kept) and "what was in force before stays in use" in caplog.text
+    assert not made.has_new_files()
+    for path, name in zip(paths, ("small-cert.pem", "small.pem"), strict=True):
+        path.write_bytes((files / name).read_bytes())
+    with pytest.raises(TLSError, match="too small"):
+        made.renew()
+    for path, content in zip(paths, kept, strict=True):
+        path.write_bytes(content)
+    assert made.renew() is None and made.is_current()
+
+
+def test_authorities_and_a_client_certificate_are_kept_too(files, tmp_path):
+    """Each where it belongs."""
+    settings = BackendTlsSettings(
+        ca=tmp_path / "ca.pem", certificate=tmp_path / "c.pem", private_key=tmp_path / "k.pem"
+    )
+    kept = [(files / name).read_bytes() for name in ("small-cert.pem", "cert.pem", "key.pem")]
+    made = BackendTls(settings, key="clusters.main.tls", kept=lambda asked: kept)
+    assert made.context.cert_store_stats()["x509"] == 1 and made.contents == tuple(kept)
 
 
 def test_a_session_of_one_listener_is_no_session_of_another(files):

@@ -7,11 +7,14 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
 
 from lbjwt import KeyRing, Verifier
 from lbjwt.asgi import JWTMiddleware
 from lbjwt.errors import ConfigurationError
-from lbjwt.web.open_sockets import OpenSockets
+from lbjwt.web.open_streams import OpenSocket, OpenStreams
 from tests.harness.examples import examples
 from tests.harness.tokens import TokenFactory
 from tests.unit.web_calls import Answered, acall, asgi_scope, call, connect, telling
@@ -127,6 +130,17 @@ def test_a_public_path_is_one_that_every_reader_takes_for_it(path, status):
     assert call(guarded(public=["/health"], public_prefixes=["/static"]), path).status == status
 
 
+@pytest.mark.parametrize(
+    ("root", "path", "status"),
+    [
+        *(("/app", "/app/health", 200), ("/app", "/health", 200), ("/app", "/apphealth", 401), ("/app", "/app", 401)),
+        *(("/health", "/health/orders", 401), ("/health", "/health", 401), ("/app", "/app/app/health", 401)),
+    ],
+)
+def test_a_public_path_is_that_of_the_application_and_not_of_its_mount(root, path, status):
+    assert call(guarded(public=["/health"]), path, root_path=root).status == status
+
+
 GUARDED = guarded(public=["/a"], public_prefixes=["/b"])
 PATHS = st.text(st.sampled_from("/.%;:abAB2eEfF\\?#*~ \x00\ud800é\u2215"), max_size=12).map(lambda text: f"/{text}")
 
@@ -216,17 +230,33 @@ def test_a_websocket_with_its_token_as_a_subprotocol():
     assert json.loads(answered.sent[1]["text"]) == ["alice", ["chat"]]
 
 
+class Ahead:
+    """A clock that the tests turn on, for middleware that looks often."""
+
+    seconds = 0.0
+
+    def __call__(self):
+        return time.time() + self.seconds
+
+    def streams(self, verifier):
+        return OpenStreams(verifier, 0.01, self)
+
+
+@pytest.fixture
+def ahead(monkeypatch):
+    made = Ahead()
+    monkeypatch.setattr("lbjwt.asgi.OpenStreams", made.streams)
+    return made
+
+
 @pytest.mark.parametrize("end", ["expired", "withdrawn"])
-def test_a_websocket_ends_with_its_token(end, monkeypatch):
+def test_a_websocket_ends_with_its_token(end, ahead):
     """When it expires or its key goes, the client gets a close and the application an error; another one stays open."""
-    ahead = 0.0
-    monkeypatch.setattr("lbjwt.asgi.OpenSockets", lambda one: OpenSockets(one, 0.01, lambda: time.time() + ahead))
     verifier = Verifier.from_jwks(json.dumps(FACTORY.jwks()), issuer=FACTORY.issuer, audiences=[FACTORY.audience])
 
     def happen():
-        nonlocal ahead
         if end == "expired":
-            ahead = 7200.0
+            ahead.seconds = 7200.0
         else:
             left = [key for key in FACTORY.jwks()["keys"] if key["kid"] != "ES256"]
             verifier.publish(KeyRing.from_jwks(json.dumps({"keys": left})))
@@ -256,6 +286,118 @@ def test_a_websocket_ends_with_its_token(end, monkeypatch):
     answered = asyncio.run(asyncio.wait_for(scenario(), 60))
     assert answered.sent[0]["type"] == "websocket.accept"
     assert answered.sent[-1] == {"type": "websocket.close", "code": 1008, "reason": ""}
+
+
+def parts_of(kind, ahead, ended):
+    """An application that sends parts until it is cancelled, in a task of its own as Starlette does."""
+
+    async def parts(send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", kind)]})
+        while True:
+            await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+            ahead.seconds = 7200.0
+            await asyncio.sleep(0.01)
+
+    async def app(scope, receive, send):
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(parts(send))
+        finally:
+            ended.append(scope["path"])
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole"), [(b"text/event-stream; charset=utf-8", True), (b"application/octet-stream", False)]
+)
+def test_a_response_in_parts_ends_with_its_token(kind, whole, ahead):
+    """The application is cancelled. Events end as a whole; of anything else nobody should take the half for the whole."""
+    ended, answered = [], Answered()
+
+    async def scenario():
+        app = JWTMiddleware(parts_of(kind, ahead, ended), VERIFIER)
+        await acall(app, asgi_scope(headers=bearer(FACTORY.mint("ES256", jti="parts"))), answered)
+        assert asyncio.current_task().cancelling() == 0
+
+    if whole:
+        asyncio.run(asyncio.wait_for(scenario(), 60))
+        assert answered.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    else:
+        with pytest.raises(OSError, match="no longer valid"):
+            asyncio.run(asyncio.wait_for(scenario(), 60))
+        assert answered.sent[-1]["more_body"]
+    assert ended == ["/"]
+
+
+def test_a_response_in_parts_outlives_its_token_where_nobody_ends_it(ahead):
+    """With `end_streams=False`, without a token, and when the response was complete before the token ended."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"1", "more_body": True})
+        if scope["path"] == "/background":
+            await send({"type": "http.response.body", "body": b"2", "more_body": False})
+        ahead.seconds = 7200.0
+        await asyncio.sleep(0.05)
+        if scope["path"] != "/background":
+            await send({"type": "http.response.body", "body": b"2", "more_body": False})
+
+    for path, requirements, headers in (
+        ("/", {"end_streams": False}, bearer(GOOD)),
+        ("/", {"optional": True}, []),
+        ("/background", {}, bearer(GOOD)),
+    ):
+        ahead.seconds = 0.0
+        assert call(JWTMiddleware(app, VERIFIER, **requirements), path, headers).body == b"12"
+
+
+def test_starlette_streams_end_with_their_token(ahead):
+    """Its response runs in a task group of anyio, and its background task is not for ended ones."""
+    ended = []
+
+    async def events():
+        try:
+            while True:
+                yield "data: 1\n\n"
+                ahead.seconds = 7200.0
+                await asyncio.sleep(0.01)
+        finally:
+            ended.append("events")
+
+    async def endpoint(request):
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    app = JWTMiddleware(Starlette(routes=[Route("/", endpoint)]), VERIFIER)
+    for version in (
+        "2.3",
+        "2.4",
+    ):  # of the ASGI specification: Starlette listens for the end of the client by itself up to 2.3
+        ahead.seconds = 0.0
+        answered = call(app, headers=bearer(GOOD), asgi={"version": "3.0", "spec_version": version})
+        assert answered.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert ended == ["events"] * 2
+
+
+def test_after_the_end_nothing_of_a_websocket_reaches_the_application():
+    """Servers pass on what the client sends until it has answered the close, which it may never do."""
+
+    async def receive():
+        return {"type": "websocket.receive", "text": "delete everything"}
+
+    async def send(message):
+        pass
+
+    async def scenario():
+        socket = OpenSocket(receive, send, VERIFIER.verify(GOOD).grant, 0.0)
+        before = (await socket.receive())["type"]
+        await socket.end()
+        return before, await socket.receive()
+
+    assert asyncio.run(scenario()) == (
+        "websocket.receive",
+        {"type": "websocket.disconnect", "code": 1008, "reason": ""},
+    )
 
 
 def test_an_unknown_kind_of_connection_is_refused():

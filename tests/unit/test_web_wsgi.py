@@ -1,13 +1,16 @@
 """The WSGI middleware, called without a server."""
 
+import io
 import json
 import sys
 import threading
+import time
+from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import pytest
 
 from lbjwt import Verifier
-from lbjwt.wsgi import JWTMiddleware
+from lbjwt.wsgi import JWTMiddleware, OpenBody
 from tests.harness.tokens import TokenFactory
 from tests.unit.web_calls import call_wsgi
 
@@ -37,7 +40,9 @@ def guarded(**requirements):
         ({"HTTP_AUTHORIZATION": f"Bearer {FACTORY.mint('ES256')}"}, 403),
         ({"lbjwt.claims": {"sub": "root"}, "REMOTE_USER": "root"}, 401),
         ({"PATH_INFO": "/health"}, 200),
-        ({"SCRIPT_NAME": "/app", "PATH_INFO": "/health"}, 401),
+        ({"SCRIPT_NAME": "/app", "PATH_INFO": "/health"}, 200),
+        ({"SCRIPT_NAME": "/health", "PATH_INFO": "/admin", "HTTP_SCRIPT_NAME": "/health"}, 401),
+        ({"SCRIPT_NAME": "/health", "PATH_INFO": ""}, 401),
         ({"PATH_INFO": "/caf\xc3\xa9"}, 401),
         ({"PATH_INFO": "/caf\xe9"}, 400),
         ({"QUERY_STRING": f"access_token={GOOD}"}, 401),
@@ -64,6 +69,55 @@ def test_claims_of_others_are_replaced():
 def test_a_token_in_the_query_keeps_the_response_out_of_shared_caches():
     answered = call_wsgi(guarded(from_params=["access_token"]), QUERY_STRING=f"access_token={GOOD}")
     assert (answered.status, answered.header("cache-control")) == (200, ["private"])
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/octet-stream"])
+def test_a_response_in_parts_ends_with_its_token(kind, monkeypatch):
+    """At the next part. Events end as a whole; of anything else nobody should take the half for the whole."""
+    ahead, closed = [0.0], []
+    monkeypatch.setattr("lbjwt.wsgi.OpenBody", lambda *given: OpenBody(*given, 0.0, lambda: time.time() + ahead[0]))
+
+    def parts(environ, start_response):
+        start_response("200 OK", [("Content-Type", kind)])
+        try:
+            for number in range(1000):
+                yield b"%d" % number
+                ahead[0] = 7200.0 if number == 1 else ahead[0]
+        finally:
+            closed.append(environ["PATH_INFO"])
+
+    def received(**requirements):
+        ahead[0] = 0.0
+        app = JWTMiddleware(parts, VERIFIER, **requirements)
+        got = []
+        environ = {"HTTP_AUTHORIZATION": f"Bearer {GOOD}"}
+        setup_testing_defaults(environ)
+        body = app(environ, lambda status, headers: None)
+        try:
+            for part in body:
+                got.append(part)
+        finally:
+            body.close()
+        return got
+
+    if kind == "text/event-stream":
+        assert received() == [b"0", b"1"]
+    else:
+        with pytest.raises(OSError, match="no longer valid"):
+            received()
+    assert closed == ["/"]
+    assert len(received(end_streams=False)) == 1000
+
+
+def test_a_body_that_is_there_as_a_whole_stays_as_it_is():
+    """A list, whose length the server looks at, and a file that the server sends by itself."""
+    whole = [b"all"]
+    wrapped = FileWrapper(io.BytesIO(b"all"))
+    for body in (whole, wrapped):
+        app = JWTMiddleware(lambda environ, start_response, body=body: body, VERIFIER)
+        environ = {"HTTP_AUTHORIZATION": f"Bearer {GOOD}", "wsgi.file_wrapper": FileWrapper}
+        setup_testing_defaults(environ)
+        assert app(environ, lambda status, headers: None) is body
 
 
 def test_head_gets_no_body():

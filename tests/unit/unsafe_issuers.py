@@ -29,6 +29,12 @@ CASES = [
          "audiences": ["a"]}, {"name": "b", "prefix": "/b", "audiences": ["b"]}]},
     ),
     Case(
+        "any audience, of some clients, without a scope of the API", "any-audience", "issuers.main.any_audience",
+        {"issuers.main.audiences": ..., "issuers.main.any_audience": True, "issuers.main.clients": ["web"]},
+        {"issuers.main.audiences": ..., "issuers.main.any_audience": True, "issuers.main.clients": ["web"],
+         "issuers.main.required_scopes": ["orders/read"]},
+    ),
+    Case(
         "two issuers, one key set", "keys-shared", "issuers.other.remote_jwks",
         {**remote(), "issuers.other": {**OTHER, "remote_jwks": {"uri": "https://issuer.example/jwks"}}}, {**remote(), "issuers.other": OTHER},
     ),

@@ -12,6 +12,7 @@ PROTECTED = {"name": "all"}
 OTHER = {"issuer": "https://other.example", "audiences": ["api"], "remote_jwks": {"uri": "https://other.example/jwks"}}
 REVOCATION = {"issuers.main.max_lifetime": "1h", "revocation": {"file": "revoked.jsonl"}}
 SPARE = {"endpoints": [{"address": "127.0.0.1:9005"}]}
+ASKED = {"address": "127.0.0.1:1", "mode": "authorize", "authorize": {"profile": "nginx"}}
 ADMIN = {"address": "127.0.0.1:9900"}
 
 
@@ -162,8 +163,22 @@ CASES = [
     ),
     Case(
         "everybody may ask", "asked-by-everyone", "listeners[0].authorize.trusted_peers",
-        {"listeners": [{"address": "127.0.0.1:1", "mode": "authorize", "authorize": {"profile": "nginx", "trusted_peers": ["0.0.0.0/0"]}}]},
-        {"listeners": [{"address": "127.0.0.1:1", "mode": "authorize", "authorize": {"profile": "nginx"}}]},
+        {"listeners": [{**ASKED, "authorize": {"profile": "nginx", "trusted_peers": ["0.0.0.0/0"]}}], "clusters": {}},
+        {"listeners": [ASKED], "clusters": {}},
+    ),
+    Case(
+        "every user of the machine may ask", "asked-by-every-user", "listeners[0].socket_mode",
+        {"listeners": [{**ASKED, "address": "unix:a.sock", "socket_mode": "0666"}], "clusters": {}},
+        {"listeners": [{**ASKED, "address": "unix:a.sock", "socket_mode": "0660"}], "clusters": {}},
+    ),
+    Case(
+        "another path for a proxy that only asks", "forwarding-unused", "routes[0].rewrite",
+        {"listeners": [ASKED], "clusters": {}, **route(prefix="/api", rewrite="/v2", retry={"attempts": 1})},
+        {"listeners": [ASKED, {"address": "127.0.0.1:2"}], **route(prefix="/api", rewrite="/v2", retry={"attempts": 1})},
+    ),
+    Case(
+        "clusters where nothing is forwarded", "forwarding-unused", "clusters",
+        {"listeners": [ASKED]}, {"listeners": [ASKED, {"address": "127.0.0.1:2"}]},
     ),
     # --- the service -------------------------------------------------------------------------------------------------------------
     Case(
@@ -205,6 +220,10 @@ CASES = [
     ),
     # --- doors and files -------------------------------------------------------------------------------------------------------
     Case("the admin door for everybody", "admin-exposed", "admin.address", {"admin": {"address": "0.0.0.0:9900"}}, {"admin": ADMIN}),
+    Case(
+        "all of the admin door for other machines", "admin-exposed", "admin.address", {"admin": {"address": ":9900", "remote_access": "full"}},
+        {"admin": {"address": ":9900", "remote_access": "metrics"}},
+    ),
     Case("two doors, one address", "address-twice", "admin.address", {"admin": {"address": "127.0.0.1:8080"}}, {"admin": ADMIN}),
     Case(
         "a log over the keys", "log-over-file", "access_log.path",

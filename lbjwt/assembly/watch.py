@@ -1,14 +1,12 @@
 """
-`watch: true`: whether the configuration file was written or replaced, by a look at it each second.
+Whether a configuration file was written or replaced, by a look at it each second: that of a service with `watch: true`, and that of a verifier.
 
 A look, not inotify(7): a file that is replaced by rename, a link that turns to another directory (as Kubernetes changes a ConfigMap) and a network
 file system are all the same to stat(2).
 """
 
 import time
-from typing import Final
-
-from lbjwt.config.reading import Source
+from typing import Final, Protocol
 
 INTERVAL: Final = 1.0
 """Seconds between two looks."""
@@ -16,15 +14,20 @@ SETTLING: Final = 0.2
 """Seconds for which a file that changed must stay as it is: editors write in several steps, and half a file is a broken one."""
 
 
+class Stamped(Protocol):
+    """A file that somebody reads. `lbjwt.config.reading.Source` is one."""
+
+    seen: object
+    """Its stamp when it was last read, by the watch or by a reload."""
+
+    def stamp(self) -> object:
+        """What differs when the file was written or replaced. None: there is no file."""
+
+
 class Watch:
-    """
-    Looks at the file of a source.
+    """Looks at the file of a source."""
 
-    Args:
-        source: The configuration file; `seen` is its state when it was last read, by the watch or by a reload.
-    """
-
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Stamped) -> None:
         self.due = time.monotonic() + INTERVAL
         """Monotonic seconds of the next look."""
         self._source = source
