@@ -71,6 +71,10 @@ def read_sections(path: Path) -> list[Section]:
     named: dict[str, Section] = {}
     for number, words in _logical_lines(readable(path), path):
         place = Place(str(path), number)
+        if words[0].startswith("."):
+            if words[0] == ".if" and sections and sections[-1].kind != "global":
+                raise ImportFailure(f"{path}:{number}: which branch of .if counts is not known; write only that one")
+            continue
         if words[0] in _SECTIONS:
             name = words[1] if len(words) > 1 else ""
             before = named.get(words[-1], defaults) if words[-2:-1] == ["from"] else defaults
@@ -98,7 +102,7 @@ def _logical_lines(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
         words = _words(line)
         if words is None:
             raise ImportFailure(f"{path}:{number}: a quote is not closed")
-        if words and not words[0].startswith("."):
+        if words:
             yield number, words
 
 

@@ -33,6 +33,7 @@ cdef class SpopServer(ClientStream):
     cdef bytes client_text       # … and that of the client that it asks about
     cdef bint https              # that client used TLS
     cdef bytes held              # input not yet taken
+    cdef bint begun              # a part of the next frame has come, which has until `deadline` to be whole
     cdef bytes head              # of a question that waits for keys, as HTTP/1
     cdef Py_ssize_t waits_for    # the issuer of those keys
     cdef Py_ssize_t dropped      # bytes

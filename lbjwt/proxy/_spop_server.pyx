@@ -90,7 +90,8 @@ cdef class SpopServer(ClientStream):
                 self._disconnect(SpopStatus.TOO_BIG)
                 return
             if whole == 0 or whole > size:
-                if self.phase == IDLE:
+                if self.phase == IDLE and not self.begun:
+                    self.begun = True
                     self.deadline = coarse_monotonic() + self.context.snapshot.head_timeout
                 break
             status = read_frame(Slice(at + LENGTH, whole - LENGTH), &frame)
@@ -140,6 +141,7 @@ cdef class SpopServer(ClientStream):
         if self.phase >= ENDING:
             return
         self.phase = IDLE
+        self.begun = False
         self.deadline = coarse_monotonic() + self.context.snapshot.stream_idle_timeout
         if self.context.draining or self.listener.leaving:
             self._disconnect(SpopStatus.NORMAL)

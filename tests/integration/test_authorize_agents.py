@@ -6,7 +6,7 @@ import ipaddress
 import json
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tests.harness.spop import (
     HAPROXY_DISCONNECT,
     Connection,
     frame,
+    frames,
     hello,
     notify,
     pairs,
@@ -227,6 +228,28 @@ def test_a_question_may_come_in_any_pieces(asked: Asked) -> None:
         assert haproxy.receive()[3]["allowed"]
         haproxy.send(notify(question(target="/open"), 1, 1) + notify(question(target="/read"), 1, 2))
         assert [haproxy.receive()[3]["allowed"] for _ in range(2)] == [True, False]
+
+
+def test_a_question_must_be_whole_in_time(tmp_path: Path) -> None:
+    """However often a part of it comes."""
+    port = free_port()
+    listener = {"address": f"127.0.0.1:{port}", "mode": "authorize", "authorize": {"profile": "haproxy"}}
+    changes = {"listeners": [listener], "clusters": ..., "timeouts": {"request_head": "1s"}}
+    with (
+        KeyServer() as server,
+        Balancer(tmp_path, Issuer(server, algorithms=("ES256",)), [], **changes),
+        Connection(port) as haproxy,
+    ):
+        haproxy.greet()
+        haproxy.socket.settimeout(0.2)
+        for byte in notify(question(target="/open")):
+            haproxy.send(bytes([byte]))
+            with suppress(TimeoutError):
+                answer = haproxy.socket.recv(4096)
+                break
+        else:
+            pytest.fail("the connection is still open")
+    assert [kind for kind, *_ in frames(answer)] == [AGENT_DISCONNECT]
 
 
 def test_an_answer_that_haproxy_has_no_room_for_denies(asked: Asked) -> None:

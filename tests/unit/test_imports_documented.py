@@ -202,13 +202,14 @@ ROWS: dict[str, tuple[str, str, list[Row]]] = {
     "kjdev": ("nginx", KJDEV, [
         ("/x", "the algorithm that is asked for", lambda: FACTORY.mint("RS256"), 200),
         ("/x", "another one", lambda: FACTORY.mint("ES256"), 401),
-        ("/claims/x", "everything", lambda: FACTORY.mint(level=3, groups=["other", "admin"]), 200),
+        ("/claims/x", "everything", lambda: FACTORY.mint(level=3, groups=["other", "admin"], status="active"), 200),
         ("/iss/x", "eq", lambda: FACTORY.mint(), 200),
         ("/iss/x", "eq, by default with 401", lambda: FACTORY.mint(iss="https://other.example"), 401),
-        ("/claims/x", "ge", lambda: FACTORY.mint(level=2, groups=["staff"]), 403),
-        ("/claims/x", "any", lambda: FACTORY.mint(level=3, groups=["other"]), 403),
+        ("/claims/x", "ge", lambda: FACTORY.mint(level=2, groups=["staff"], status="active"), 403),
+        ("/claims/x", "any", lambda: FACTORY.mint(level=3, groups=["other"], status="active"), 403),
         ("/claims/x", "!eq", lambda: FACTORY.mint(level=3, groups=["staff"], status="suspended"), 403),
-        ("/claims/x", "a claim that is missing", lambda: FACTORY.mint(groups=["staff"]), 403),
+        ("/claims/x", "!eq of a claim that is missing", lambda: FACTORY.mint(level=3, groups=["staff"]), 403),
+        ("/claims/x", "a claim that is missing", lambda: FACTORY.mint(groups=["staff"], status="active"), 403),
     ]),
     "kjdev: secrets": ("nginx", HMAC, [
         ("/x", "with the secret in the key file", hs256, 200),

@@ -223,6 +223,7 @@ def test_a_path_in_any_case_is_said(tmp_path):
         ("nginx", "http { server { " + "location / { " * 5000 + "} " * 5000 + "} }", "nested too deeply"),
         ("nginx", "#" * (1 << 20) + "\nserver { }", "larger than 1 MiB"),
         ("alb", '{"Listeners": ' + "[" * 100_000, "nested"),
+        ("haproxy", HAPROXY.format("", " .if defined(TEST)\n http-request allow\n .endif\n"), ":5: which branch"),
         ("envoy", "a: " + "[" * 100, "nested more than 32 levels"),
         (
             "envoy",
@@ -230,7 +231,7 @@ def test_a_path_in_any_case_is_said(tmp_path):
             "more than",
         ),
     ],
-    ids=["cycle", "nested blocks", "large", "nested lists", "nested YAML", "many aliases"],
+    ids=["cycle", "nested blocks", "large", "nested lists", "branches", "nested YAML", "many aliases"],
 )
 def test_a_hostile_file_is_an_error(kind: str, text: str, says: str, tmp_path):
     file = tmp_path / "file"
