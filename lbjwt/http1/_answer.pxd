@@ -7,4 +7,3 @@ cdef class Answer:
     cdef readonly int grpc_status    # in its fields; -1: it has none
     cdef readonly bytes head         # status line and fields with Content-Length, each line with its CRLF
     cdef readonly bytes body
-    cdef list fields                 # the head for HTTP/2, once it was needed; None until then

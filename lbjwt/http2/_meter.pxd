@@ -20,8 +20,6 @@ cdef class FrameMeter:
     cdef Py_ssize_t take(self, const char *at, Py_ssize_t size, double now) noexcept
     cdef bint count_reset(self, double now) noexcept     # a stream that the peer made end; False: one too many
     cdef void sent(self, Py_ssize_t size) noexcept       # bytes of bodies: the peer may widen its windows for them
-    # Bytes that came of a DATA frame of this stream which is not whole yet.
-    cdef Py_ssize_t part_of(self, int stream) noexcept
     cdef bint is_inside(self) noexcept                   # a frame, or a head, is not whole yet
     cdef void _roll(self, double now) noexcept
     cdef void _earn(self, Py_ssize_t frames) noexcept

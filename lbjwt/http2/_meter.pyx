@@ -105,11 +105,5 @@ cdef class FrameMeter:
     cdef void _earn(self, Py_ssize_t frames) noexcept:
         self._credit = min(self._credit + frames, <Py_ssize_t>MAX_CREDIT)
 
-    cdef Py_ssize_t part_of(self, int stream) noexcept:
-        if self._left == 0 or self._head[3] != DATA or stream != (
-                (self._head[5] & 0x7f) << 24 | self._head[6] << 16 | self._head[7] << 8 | self._head[8]):
-            return 0
-        return (self._head[0] << 16 | self._head[1] << 8 | self._head[2]) - self._left
-
     cdef bint is_inside(self) noexcept:
         return self._preface != 0 or self._seen != 0 or self._left != 0 or self._in_block

@@ -4,26 +4,18 @@ from lbjwt.net._clock cimport Timed
 from lbjwt.net._connection cimport Connection
 from lbjwt.proxy._context cimport ProxyContext
 from lbjwt.proxy._exchange cimport Exchange
-from lbjwt.proxy._http2_client_stream cimport Http2ClientStream, StreamCarrier
+from lbjwt.proxy._http2_client_stream cimport Http2ClientStream
+from lbjwt.proxy._http2_pooled cimport PooledCarrier
 from lbjwt.upstream._endpoint cimport Endpoint
 from lbjwt.upstream._request cimport UpstreamRequest
 
 
 @cython.final
-cdef class Http2Client(StreamCarrier):
+cdef class Http2Client(PooledCarrier):
     """The client of HTTP/2 on one connection to an endpoint."""
-    cdef Py_ssize_t limit        # streams at a time
-    cdef bint counted            # among the open connections of the endpoint
     cdef bint flushing
     cdef bint receiving
-    cdef bint offering
     cdef Exchange told           # the one that the session tells of now
-    cdef double heard_at         # seconds on the coarse monotonic clock: the last byte of the endpoint
-    cdef double pinged_at        # 0.0: no PING waits for its answer
-    cdef bint questioned         # it gets no requests before that answer
-    cdef bint spoke              # something came on a stream since it was questioned last
-    cdef double questioned_at    # seconds on the coarse monotonic clock
-    cdef double leave_at         # 0.0: whenever it likes
 
     cdef void _open(self, Connection connection)
     cdef void _ready(self)
@@ -38,16 +30,8 @@ cdef class Http2Client(StreamCarrier):
     cdef void _close_stream(self, int number, unsigned code, bint malformed)
     cdef void _end_by_fault(self, object fault)
     cdef void _release_session(self)
-    cdef void flush(self)
     cdef void _wake_blocked(self)
-    cdef void _look(self, double now)
-    cdef void _ping(self, double now)
-    cdef bint has_room(self) noexcept
-    cdef void withdraw(self)
-    cdef void _rest(self) noexcept
-    cdef void _close_if_done(self)
     cdef void _lose(self)
-    cdef void _give_up_room(self)
 
 
 # A connection of `auto` whose handshake agreed on HTTP/2 goes on here. request: it was opened for; None: that left. before: what was watched for it

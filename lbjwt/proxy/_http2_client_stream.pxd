@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._response cimport ResponseHead
+from lbjwt.http2._inbox cimport FieldList
 from lbjwt.http2._session cimport Session
 from lbjwt.net._clock cimport Timed
 from lbjwt.net._connection cimport Connection
@@ -65,14 +66,14 @@ cdef class Http2ClientStream(BackendStream):
     cdef int interims
     cdef bytes key               # of a WebSocket handshake
 
-    cdef bint _parse(self, tuple fields, bint end, ResponseHead head)
+    cdef bint _parse(self, FieldList fields, bint end, ResponseHead head)
     cdef void _start_clock(self, Exchange exchange) noexcept
     cdef double _time_for_head(self, Exchange exchange) noexcept
-    cdef bint _is_too_large(self, tuple trailers)
+    cdef bint _is_too_large(self, FieldList trailers)
     # What comes on the stream.
-    cdef void take_response(self, tuple fields, bint end)
-    cdef void take_interim(self, tuple fields)
-    cdef void take_data(self, bytes data, bint end)
-    cdef void take_trailers(self, tuple fields)
+    cdef void take_response(self, FieldList fields, bint end)
+    cdef void take_interim(self, FieldList fields)
+    cdef void take_data(self, const char *at, Py_ssize_t size, bint end)
+    cdef void take_trailers(self, FieldList fields)
     # The endpoint took the stream back, or the connection is gone. malformed: what came on it broke a rule.
     cdef void closed(self, unsigned code, bint malformed)

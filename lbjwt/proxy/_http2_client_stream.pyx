@@ -9,7 +9,9 @@ import asyncio
 from lbjwt.http1._buffer cimport Buffer
 from lbjwt.http1._request cimport COMPLETE
 from lbjwt.http1._response cimport LENGTH, NO_BODY
-from lbjwt.http2._fields cimport passed_trailers, request_fields, websocket_key, write_response
+from lbjwt.http2._fields cimport request_fields, size_of, websocket_key
+from lbjwt.http2._fields_out cimport FieldsOut
+from lbjwt.http2._response_fields cimport passed_trailers, write_response
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED, QUEUED, Sent
 from lbjwt.upstream._request cimport UpstreamRequest
@@ -104,7 +106,7 @@ cdef class Http2ClientStream(BackendStream):
         cdef StreamCarrier carrier = self.carrier
         cdef Exchange exchange = <Exchange>request
         cdef Py_ssize_t body_at, size
-        cdef list fields
+        cdef FieldsOut fields
         cdef const char *data = exchange.request.data
         if carrier.phase != OPEN:
             return FAILED
@@ -179,7 +181,7 @@ cdef class Http2ClientStream(BackendStream):
 
     # --- response -----------------------------------------------------------------------------------------------------
 
-    cdef bint _parse(self, tuple fields, bint end, ResponseHead head):
+    cdef bint _parse(self, FieldList fields, bint end, ResponseHead head):
         cdef Exchange exchange = <Exchange>self.request
         cdef Buffer text = self.carrier.context.head_text
         text.clear()
@@ -192,7 +194,7 @@ cdef class Http2ClientStream(BackendStream):
             return False
         return True
 
-    cdef void take_interim(self, tuple fields):
+    cdef void take_interim(self, FieldList fields):
         cdef Exchange exchange = <Exchange>self.request
         cdef ResponseHead head = self.carrier.context.response_head
         self.interims += 1
@@ -201,7 +203,7 @@ cdef class Http2ClientStream(BackendStream):
         elif self._parse(fields, True, head):
             exchange.interim(head)
 
-    cdef void take_response(self, tuple fields, bint end):
+    cdef void take_response(self, FieldList fields, bint end):
         cdef Exchange exchange = <Exchange>self.request
         cdef ResponseHead head = self.carrier.context.response_head
         if not self._parse(fields, end, head):
@@ -220,9 +222,8 @@ cdef class Http2ClientStream(BackendStream):
         if self.tunneling and self.ended and self.request is exchange:
             exchange.tunnel_ended(False)
 
-    cdef void take_data(self, bytes data, bint end):
+    cdef void take_data(self, const char *at, Py_ssize_t size, bint end):
         cdef Exchange exchange = <Exchange>self.request
-        cdef Py_ssize_t size = len(data)
         self.ended = end
         self.deadline = 0.0 if end or self.paused else coarse_monotonic() + exchange.snapshot.stream_idle_timeout
         if self.paused:
@@ -241,13 +242,13 @@ cdef class Http2ClientStream(BackendStream):
                 return
         if self.tunneling:
             if size:
-                exchange.tunnel_down(data, size)
+                exchange.tunnel_down(at, size)
             if end and self.request is exchange:
                 exchange.tunnel_ended(False)
         else:
-            exchange.response_body(data, size, end)
+            exchange.response_body(at, size, end)
 
-    cdef void take_trailers(self, tuple fields):
+    cdef void take_trailers(self, FieldList fields):
         cdef Exchange exchange = <Exchange>self.request
         cdef list passed = passed_trailers(fields)
         self.ended = True
@@ -263,14 +264,10 @@ cdef class Http2ClientStream(BackendStream):
         else:
             exchange.response_trailers(passed)
 
-    cdef bint _is_too_large(self, tuple trailers):
+    cdef bint _is_too_large(self, FieldList trailers):
         """More than a head may have: clients end the whole connection for less."""
         cdef Exchange exchange = <Exchange>self.request
-        cdef Py_ssize_t size = 0
-        cdef bytes name, value
-        for name, value in trailers:
-            size += len(name) + len(value) + 4
-        return len(trailers) > exchange.snapshot.max_response_fields or size > exchange.snapshot.max_response_head
+        return trailers.count > exchange.snapshot.max_response_fields or size_of(trailers) > exchange.snapshot.max_response_head
 
     cdef void pause(self):
         self.paused = True

@@ -5,18 +5,21 @@ A head becomes one of HTTP/1 (`http2/_fields`) and is then judged as every other
 a response that its client does not take pauses its endpoint, and no other stream.
 """
 
-from lbjwt.auth._places cimport fields_owed
+from lbjwt._grants cimport Grant
 from lbjwt.auth._callers cimport Caller, caller_of
+from lbjwt.auth._places cimport fields_owed
 from lbjwt.http1._remains cimport read_remains
-from lbjwt.http1._buffer cimport Buffer
-from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, POST, Parse, RequestHead, RequestPolicy
-from lbjwt.http2._fields cimport answer_fields, response_fields
+from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, POST, Parse
+from lbjwt.http2._response_fields cimport answer_fields, response_fields
+from lbjwt.http2._session cimport Session
 from lbjwt.net._clock cimport coarse_monotonic, wall_clock
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._authorization cimport Authorization
-from lbjwt.proxy._check_call cimport CheckCall, answer_message, is_check
-from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
-from lbjwt.proxy._grpc_call cimport GrpcCall, count_status, new_grpc_call
+from lbjwt.proxy._context cimport ProxyContext
+from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, Exchange, new_exchange
+from lbjwt.proxy._grpc_call cimport count_status, new_grpc_call
+from lbjwt.proxy._http2_streams cimport Http2Streams
+from lbjwt.proxy._listener_settings cimport ListenerSettings
 from lbjwt.proxy._original cimport CHECK
 from lbjwt.proxy._refused_head cimport record_head, record_lost_head, refuse_head
 
@@ -30,13 +33,7 @@ cdef enum:
     CANCEL = 8
 
 
-cdef class Http2Streams(Timed):
-
-    cdef void flush_soon(self):
-        pass
-
-
-cdef class Http2ServerStream(ClientStream):
+cdef class Http2ServerStream(CheckedStream):
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -96,25 +93,6 @@ cdef class Http2ServerStream(ClientStream):
         if self.held is not None and self.exchange is exchange:
             self.request_wanted()
 
-    cdef bint _wait_for_keys(self, RequestHead head, Py_ssize_t issuer):
-        cdef ProxyContext context = self.server.context
-        cdef GrpcCall call
-        if not context.wait_for_keys(self, issuer):
-            return False
-        self.waits_for = issuer
-        self.came_at = coarse_monotonic()
-        self.deadline = self.came_at + context.key_wait.max_wait
-        if head.method == POST:
-            call = new_grpc_call(head, self.came_at)
-            if call is not None and call.ends_at != 0.0:
-                self.deadline = min(self.deadline, call.ends_at)
-        return True
-
-    cdef void _end_key_wait(self):
-        if self.waits_for >= 0:
-            self.server.context.key_wait.leave(self, self.waits_for)
-            self.waits_for = -1
-
     cdef void authorize_again(self):
         cdef bytes head = self.head
         if self.waits_for < 0:
@@ -147,13 +125,12 @@ cdef class Http2ServerStream(ClientStream):
         server.trusted = trusted
         return None
 
-    cdef void take_data(self, bytes data, bint end):
+    cdef void take_data(self, const char *at, Py_ssize_t size, bint end):
         """Of the body, or of a tunnel. end: nothing more comes."""
         cdef Exchange exchange = self.exchange
-        cdef Py_ssize_t size = len(data)
         self.request_ended = self.request_ended or end
         if self.check is not None and self.check.message is not None:
-            self._take_check(data)
+            self._take_check(at[:size])
             return
         if exchange is None and self.waits_for < 0:
             self.server.session.consumed(self.number, size)      # answered already
@@ -162,9 +139,9 @@ cdef class Http2ServerStream(ClientStream):
         if exchange is None or self.held is not None or (self.websocket and not self.tunneling) or not exchange.wants_body():
             if self.held is None:
                 self.held = bytearray()
-            self.held += data
+            self.held += at[:size]
             return
-        self._pass_on(data, self.request_ended)
+        self._pass_on(at, size, self.request_ended)
 
     cdef void break_off(self, ErrorReason reason):
         """What comes of the request is malformed."""
@@ -177,14 +154,13 @@ cdef class Http2ServerStream(ClientStream):
             self.check = None
             self._refuse(reason, NULL, 0)
 
-    cdef void _pass_on(self, bytes data, bint end):
+    cdef void _pass_on(self, const char *at, Py_ssize_t size, bint end):
         cdef Exchange exchange = self.exchange
-        cdef Py_ssize_t size = len(data)
         cdef ErrorReason problem
         self.passing = True
         if self.tunneling:
             if size:
-                exchange.tunnel_up(data, size)
+                exchange.tunnel_up(at, size)
             if end and self.exchange is exchange:
                 self.end_told = True
                 exchange.tunnel_ended(True)
@@ -193,7 +169,7 @@ cdef class Http2ServerStream(ClientStream):
             if problem:
                 exchange.request_broken(problem)
             else:
-                exchange.request_body(data, size, end)
+                exchange.request_body(at, size, end)
         self.passing = False
         self.server.session.consumed(self.number, size)
         self.server.flush_soon()
@@ -218,75 +194,7 @@ cdef class Http2ServerStream(ClientStream):
         data = bytes(self.held)
         self.held = None
         if data or (self.request_ended and not self.end_told):
-            self._pass_on(data, self.request_ended)
-
-    # --- questions by gRPC --------------------------------------------------------------------------------------------
-
-    cdef void _begin_check(self, RequestHead head, const char *at, Py_ssize_t size):
-        """Only one call is answered here. No other request gets a response that its proxy could take for permission."""
-        self.authorizer = self.server.listener.authorizer
-        if not self.authorizer.original.is_trusted(head, self.peer()):
-            self._refuse(ErrorReason.UNTRUSTED_PEER, at, size)
-        elif self.request_ended or not is_check(head):
-            self._refuse(ErrorReason.NOT_DESCRIBED, at, size)
-        else:
-            self.check = CheckCall.__new__(CheckCall)
-            self.deadline = coarse_monotonic() + self.server.context.snapshot.stream_idle_timeout
-
-    cdef void _take_check(self, bytes data):
-        """The next part of the message, which is judged once it is whole."""
-        cdef Buffer text = self.server.context.head_text
-        cdef ErrorReason problem = ErrorReason.NO_ERROR
-        self.server.session.consumed(self.number, len(data))
-        if not self.check.take(data):
-            problem = ErrorReason.BODY_TOO_LARGE
-        elif self.request_ended:
-            text.clear()
-            problem = self.check.read(text)
-            if not problem:
-                self._ask(text.data, text.size, False)
-        if problem:
-            self.check = None
-            self._refuse(problem, NULL, 0)
-
-    cdef void _ask(self, const char *at, Py_ssize_t size, bint again):
-        """Judge the head that Envoy describes, and begin its exchange. again: it has waited for keys."""
-        cdef ProxyContext context = self.server.context
-        cdef RequestHead head = context.request_head
-        cdef Authorization authorization = context.authorization
-        cdef RequestPolicy policy = self.server.listener.policy
-        cdef bint trusted = context.snapshot.believes(self.check.client)
-        cdef ErrorReason problem = self.authorizer.original.read_text(head, at, size, policy, self.check.https)
-        if problem:
-            self._refuse(problem, at, size)
-            return
-        context.snapshot.asked.authorize(head, None, self.peer(), trusted, wall_clock(), authorization)
-        if authorization.waits_for >= 0 and not again and self._wait_for_keys(head, authorization.waits_for):
-            self.head = at[:size]
-            return
-        self.head = None
-        self.end_told = True
-        self.deadline = 0.0
-        self.exchange = new_exchange(context, self)
-        self.exchange.begin(head, policy, self.peer(), trusted, NULL, 0, True)
-
-    cdef void _send_check(self, Answer answer):
-        cdef Session session = self.server.session
-        cdef bytes message
-        self.responded = self.response_ended = True
-        try:
-            message = answer_message(self.authorizer.decision(answer), self.authorizer.check, self.server.context.request_head,
-                                     None if self.exchange is None else self.exchange.authorization)
-        except BaseException as fault:           # no answer: Envoy lets nothing pass
-            self.server.context.snapshot.gate.note(fault)
-            session.reset(self.number, INTERNAL_ERROR)
-            return
-        if not session.send_head(self.number, [(b":status", b"200"), (b"content-type", b"application/grpc")], False):
-            self.broken = True
-            return
-        session.send_data(self.number, message, len(message), False)
-        session.send_trailers(self.number, [(b"grpc-status", b"0")])
-        self.server.flush_soon()
+            self._pass_on(data, len(data), self.request_ended)
 
     # --- response -----------------------------------------------------------------------------------------------------
 
@@ -295,7 +203,7 @@ cdef class Http2ServerStream(ClientStream):
             return Slice(<const char *>self.check.client, len(self.check.client))
         return Slice(<const char *>self.server.peer_text, len(self.server.peer_text))
 
-    cdef list _fields(self, ResponseHead head):
+    cdef FieldsOut _fields(self, ResponseHead head):
         cdef Exchange exchange = self.exchange
         cdef Py_ssize_t owed
         cdef const char *extra = fields_owed(head, exchange.subprotocol_answer, exchange.token_in_query, &owed)

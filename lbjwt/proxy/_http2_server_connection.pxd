@@ -1,10 +1,11 @@
 cimport cython
 
 from lbjwt._error_reason cimport ErrorReason
+from lbjwt.http2._inbox cimport FieldList
 from lbjwt.net._clock cimport Timed
 from lbjwt.net._connection cimport Connection
 from lbjwt.proxy._context cimport ProxyContext
-from lbjwt.proxy._http2_server cimport Http2Streams
+from lbjwt.proxy._http2_streams cimport Http2Streams
 from lbjwt.proxy._listener_settings cimport ListenerSettings
 
 
@@ -29,7 +30,7 @@ cdef class Http2Server(Http2Streams):
     cdef double given_up_at      # … when a client that does not take the last bytes is reset
     cdef Ending ending
 
-    cdef void _begin(self, int stream, tuple fields, bint end)
+    cdef void _begin(self, int stream, FieldList fields, bint end)
     cdef void _receive(self, char *at, Py_ssize_t size)
     cdef void flush(self)
     cdef void _close_if_done(self)

@@ -9,7 +9,8 @@ that lose no request.
 import asyncio
 
 from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http2._fields cimport passed_trailers, write_request
+from lbjwt.http2._fields cimport write_request
+from lbjwt.http2._response_fields cimport passed_trailers
 from lbjwt.http2._session cimport SessionEvents, server_session
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED, Events
@@ -18,7 +19,6 @@ from lbjwt.proxy._http2_server cimport Http2ServerStream
 from lbjwt.proxy._refused_head cimport record_head
 
 cdef enum:
-    OUTPUT = 65536               # bytes taken from the session at a time
     DROPPED = 1048576            # bytes dropped of a client that was told to go; one that sends more is cut off
 
 cdef double LAST = 1.0           # seconds from the announcement that requests end to their end
@@ -79,17 +79,18 @@ cdef class Http2Server(Http2Streams):
         self.flush()
 
     cdef void flush(self):
-        cdef bytes data
+        cdef Slice data
         cdef Http2ServerStream stream
         if self.gone:
             return
         while not self.connection.write_paused:
-            data = self.session.output(OUTPUT)
-            if not data:
-                for stream in list(self.blocked):
-                    stream.taken()
+            data = self.session.output()
+            if data.size == 0:
+                if self.blocked:
+                    for stream in list(self.blocked):
+                        stream.taken()
                 break
-            if self.connection.send(data, len(data)) == FAILED:
+            if self.connection.send(data.at, data.size) == FAILED:
                 # While nothing is read from the client, the loop does not notice an RST: nobody else would end this.
                 self.connection.reset()
                 return
@@ -127,7 +128,7 @@ cdef class Http2Server(Http2Streams):
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    cdef void _begin(self, int number, tuple fields, bint end):
+    cdef void _begin(self, int number, FieldList fields, bint end):
         cdef ProxyContext context = self.context
         cdef Http2ServerStream stream = Http2ServerStream.__new__(Http2ServerStream)
         cdef Buffer text = context.head_text
@@ -294,19 +295,19 @@ cdef class Http2Server(Http2Streams):
 
 # --- what the session reports -----------------------------------------------------------------------------------------
 
-cdef void _on_request(object server, int stream, tuple fields, bint end):
+cdef void _on_request(object server, int stream, FieldList fields, bint end):
     (<Http2Server>server)._begin(stream, fields, end)
 
 
-cdef void _on_data(object server, int number, bytes data, bint end):
+cdef void _on_data(object server, int number, const char *at, Py_ssize_t size, bint end):
     cdef Http2ServerStream stream = (<Http2Server>server).streams.get(number)
     if stream is None:
-        (<Http2Server>server).session.consumed(number, len(data))
+        (<Http2Server>server).session.consumed(number, size)
     else:
-        stream.take_data(data, end)
+        stream.take_data(at, size, end)
 
 
-cdef void _on_trailers(object server, int number, tuple fields):
+cdef void _on_trailers(object server, int number, FieldList fields):
     cdef Http2ServerStream stream = (<Http2Server>server).streams.get(number)
     if stream is None:
         return
@@ -314,7 +315,7 @@ cdef void _on_trailers(object server, int number, tuple fields):
         stream.break_off(ErrorReason.TRAILER)
     else:
         # They are dropped, as over HTTP/1: a server that merges them with the head would take them for what lbjwt says of the request.
-        stream.take_data(b"", True)
+        stream.take_data(NULL, 0, True)
 
 
 cdef void _on_closed(object server, int number, unsigned code):
@@ -327,11 +328,11 @@ cdef void _on_closed(object server, int number, unsigned code):
         self._count_malformed()
 
 
-cdef void _on_response(object server, int stream, tuple fields, bint end):
+cdef void _on_response(object server, int stream, FieldList fields, bint end):
     pass
 
 
-cdef void _on_interim(object server, int stream, tuple fields):
+cdef void _on_interim(object server, int stream, FieldList fields):
     pass
 
 
