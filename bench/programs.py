@@ -1,5 +1,6 @@
 """
-`python -m bench.programs`: CPU time per token of the verifier in a program, beside other libraries, and of the ASGI middleware per request.
+`python -m bench.programs`: CPU time per token of the verifier in a program, beside other libraries, and of the ASGI middleware per request, beside
+that of Starlette with PyJWT.
 
 Every library verifies signature, times, issuer and audience of the same tokens, in one process, in turn, several rounds; the median counts. Authlib
 is left out if it is not installed.
@@ -21,6 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet
 from jwt.algorithms import RSAAlgorithm
+from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, SimpleUser
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import HTTPConnection
 
 from lbjwt import Verifier
 from lbjwt.asgi import JWTMiddleware
@@ -96,31 +100,46 @@ def each(verify: Verify, tokens: Sequence[str]) -> Callable[[], None]:
     return work
 
 
-def middleware(jwks: dict[str, Any], token: str, calls: int) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Requests to an application that does nothing, bare and behind the middleware. With the fields of a browser's request."""
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """An application that does nothing."""
 
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        return None
 
+def with_starlette(jwks: dict[str, Any]) -> Any:
+    """The application behind Starlette's own middleware, whose backend verifies with PyJWT: each request anew."""
+
+    class Backend(AuthenticationBackend):
+        async def authenticate(self, connection: HTTPConnection) -> tuple[AuthCredentials, SimpleUser]:
+            scheme, _, token = connection.headers["Authorization"].partition(" ")
+            if scheme.lower() != "bearer":
+                raise AuthenticationError("no bearer token")
+            try:
+                claims = jwt.decode(token, key, ["RS256"], audience=AUDIENCE, issuer=ISSUER)
+            except jwt.InvalidTokenError as error:
+                raise AuthenticationError("invalid token") from error
+            return AuthCredentials(claims["scope"].split()), SimpleUser(claims["sub"])
+
+    key = jwt.PyJWK(jwks["keys"][0]).key
+    return AuthenticationMiddleware(application, backend=Backend())
+
+
+def requests(called: Any, token: str, calls: int) -> Callable[[], None]:
+    """Requests with the fields of a browser's request."""
     fields = [(f"x-field-{number}".encode(), b"some value of a field") for number in range(10)]
     fields += [(b"host", b"api.example"), (b"accept", b"*/*"), (b"authorization", f"Bearer {token}".encode())]
 
-    def work(called: Any) -> Callable[[], None]:
-        async def run() -> None:
-            for _ in range(calls):
-                scope = {"type": "http", "method": "GET", "path": "/orders", "query_string": b"a=b", "headers": fields}
-                await called({**scope, "scheme": "http", "state": {}}, None, None)
+    async def run() -> None:
+        for _ in range(calls):
+            scope = {"type": "http", "method": "GET", "path": "/orders", "query_string": b"a=b", "headers": fields}
+            await called({**scope, "scheme": "http", "state": {}}, None, None)
 
-        return lambda: asyncio.run(run())
-
-    return work(application), work(JWTMiddleware(application, lbjwt_verifier(jwks)))
+    return lambda: asyncio.run(run())
 
 
 @click.command()
 @click.option("--tokens", default=500, show_default=True, type=click.IntRange(10), help="Different ones, per round.")
 @click.option("--rounds", default=7, show_default=True, type=click.IntRange(1))
 def main(tokens: int, rounds: int) -> None:
-    """CPU microseconds per RS256 token of lbjwt.Verifier, PyJWT, joserfc and Authlib, and per request of the ASGI middleware."""
+    """CPU microseconds per RS256 token of lbjwt.Verifier, PyJWT, joserfc and Authlib, and per request of ASGI middleware."""
     figures: dict[str, list[float]] = {}
     calls = tokens * KNOWN // 10
     for _ in range(rounds):
@@ -129,10 +148,14 @@ def main(tokens: int, rounds: int) -> None:
             figures.setdefault(f"{name}, first seen", []).append(microseconds(each(verify, minted), tokens))
             repeated = [minted[0]] * (calls if name == "lbjwt" else tokens)
             figures.setdefault(f"{name}, known", []).append(microseconds(each(verify, repeated), len(repeated)))
-        bare, behind = middleware(jwks, minted[0], calls)
-        behind()  # now the token is known
-        difference = microseconds(behind, calls) - microseconds(bare, calls)
-        figures.setdefault("ASGI middleware, known", []).append(difference)
+        bare = microseconds(requests(application, minted[0], calls), calls)
+        for name, called, count in (
+            ("ASGI middleware, known", JWTMiddleware(application, lbjwt_verifier(jwks)), calls),
+            ("Starlette and PyJWT", with_starlette(jwks), tokens),
+        ):
+            requests(called, minted[0], 1)()  # now the token is known
+            spent = microseconds(requests(called, minted[0], count), count)
+            figures.setdefault(name, []).append(spent - bare)
     click.echo(f"CPU µs, median of {rounds} rounds (least to greatest), {tokens} tokens of 2048-bit RS256 each")
     for name, values in figures.items():
         click.echo(f"{name:26} {statistics.median(values):8.2f}   ({min(values):.2f} to {max(values):.2f})")

@@ -11,7 +11,8 @@ import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from lbjwt.web.open_streams import POLICY_VIOLATION, OpenResponse, OpenSocket, OpenStreams
+from lbjwt.web._open_response import OpenResponse
+from lbjwt.web.open_streams import POLICY_VIOLATION, OpenSocket, OpenStreams
 from lbjwt.web.protection import Protection, Requirements, Response, response_of
 
 if TYPE_CHECKING:
@@ -91,8 +92,16 @@ class JWTMiddleware:
             with self._streams.entered(socket):
                 await self.app(scope, socket.receive, socket.send)
         else:
-            async with OpenResponse(send, grant, decision.grace, self._streams) as response:
+            response = OpenResponse(send, grant, decision.grace, self._streams)
+            try:
                 await self.app(scope, receive, response.send)
+            except (asyncio.CancelledError, OSError):
+                if not response.is_ended:
+                    raise
+            finally:
+                ended = response.leave()
+            if ended:
+                await response.finish()
 
 
 async def decide_again(protection: Protection, decision: Decision, scope: Scope) -> Decision:

@@ -1,54 +1,49 @@
-"""One of three backends is killed every second and comes back, under a steady open-loop load; `post_retries` uses the same chaos."""
+"""One of three backends is killed every second and comes back, under a steady open-loop load; `post_retries` does the same with POST."""
 
 from __future__ import annotations
 
-import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+from bench.proof.keyscene import stepwise
 from bench.proof.registry import Bar, Result
 from bench.proof.scene import Tally, scene, taken
 from tests.harness.ledger import compare
 from tests.harness.load import Sample, drive, jobs, quantile
+from tests.harness.processes import BackendProcess
 from tests.harness.record import Seen
-from tests.harness.stage import Stage
 
 RATE = 1000.0  # requests a second
-
-
-def chaos(stage: Stage, stop: threading.Event, kills: list[tuple[float, float]]) -> None:
-    """Kill one backend a second, in turn, each down for 300 ms; times of kill and return are noted."""
-    number = 0
-    while not stop.wait(0.7):
-        backend = stage.processes[number % len(stage.processes)]
-        before = time.monotonic()
-        backend.kill()
-        after = time.monotonic()
-        kills.append((before, after))
-        time.sleep(0.3)
-        backend.start()
-        number += 1
+CONNECTIONS = 200
 
 
 def under_chaos(
     n: int, directory: Path, method: str, body: bytes | None
 ) -> tuple[list[Sample], list[Seen], list[tuple[float, float]]]:
-    """`n` requests at 1,000 a second while backends die."""
-    with scene(directory, processes=3) as stage:
-        stop = threading.Event()
-        kills: list[tuple[float, float]] = []
-        killer = threading.Thread(target=chaos, args=(stage, stop, kills))
-        killer.start()
-        try:
-            samples = drive(
-                stage.port,
-                jobs(n, stage.token, prefix="c", method=method, body=body, target="/slow/3?{id}"),
-                rate=RATE,
-                connections=200,
-            )
-        finally:
-            stop.set()
-            killer.join()
+    """
+    `n` requests at 1,000 a second; backends die in turn, each after 1,000 requests more, and are back 300 requests later.
+
+    Counted in requests, of which at most `CONNECTIONS` are under way: so none meets two deaths, however slow the machine is. Times before and
+    after each kill are noted.
+    """
+    kills: list[tuple[float, float]] = []
+    with scene(directory, processes=3) as stage, ThreadPoolExecutor(1) as pool:
+
+        def kill(backend: BackendProcess) -> None:
+            before = time.monotonic()
+            backend.kill()
+            kills.append((before, time.monotonic()))
+
+        steps: dict[int, Callable[[], object]] = {}
+        for number, at in enumerate(range(700, n, 1000)):
+            backend = stage.processes[number % len(stage.processes)]
+            steps[at] = partial(kill, backend)
+            steps[at + 300] = partial(pool.submit, backend.start)
+        work = jobs(n, stage.token, prefix="c", method=method, body=body, target="/slow/3?{id}")
+        samples = drive(stage.port, stepwise(iter(work), steps), rate=RATE, connections=CONNECTIONS)
         return samples, taken(stage), kills
 
 

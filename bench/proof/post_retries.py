@@ -1,4 +1,4 @@
-"""The chaos of `backend_kill` with POST: nothing is executed twice, and only what was in flight on the dead backend fails."""
+"""The deaths of `backend_kill` with POST: nothing is executed twice, and only what was in flight on the dead backend fails."""
 
 from __future__ import annotations
 

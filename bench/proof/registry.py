@@ -20,6 +20,7 @@ NAMES = [
     "post_retries",
     "failing_backend",
     "failing_backend_posts",
+    "slow_backend",
     "blackhole_backend",
     "refused_connects",
     "no_backend_left",

@@ -75,7 +75,7 @@ def run(n: int, directory: Path) -> Result:
 BAR = Bar(
     "soak",
     "memory flat within 5 % (slope at most 0.1 KiB per 1,000 requests), open files within 4 of the start, ledgers agree",
-    10_000,
+    6_000,
     1_000_000,
     run,
     alias="S-1",

@@ -46,7 +46,7 @@ def run(n: int, directory: Path) -> Result:
 BAR = Bar(
     "surplus_bytes",
     "0 tagged responses go to a wrong request while backends send surplus bytes, second responses and early bytes",
-    5000,
+    3000,
     1_000_000,
     run,
     alias="B-10",

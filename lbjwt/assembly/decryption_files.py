@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lbjwt.assembly.decryption import decryption_of
+from lbjwt.assembly.kept_files import FilesReadOnce, KeptFiles
 from lbjwt.errors import LbjwtError
 from lbjwt.files import signature_of
 from lbjwt.keys.errors import sentence_of
@@ -45,6 +46,8 @@ class DecryptionFiles:
         for one in instances:
             if one.issuer.jwe is not None:
                 watched.setdefault(one.label, _Watched(one.label, one.issuer.jwe)).indexes.append(one.index)
+        self.contents: dict[tuple[str, ...], tuple[bytes, ...]] = {}
+        """Of the files that were read again and used."""
         self._watched = list(watched.values())
         self._use = use
         self._logs = logs
@@ -59,10 +62,12 @@ class DecryptionFiles:
 
     async def _read(self, changed: Iterable[_Watched]) -> None:
         for one in changed:
+            read = FilesReadOnce(KeptFiles())
             try:
-                found = await in_thread(decryption_of, one.jwe)
+                found = await in_thread(decryption_of, one.jwe, read)
                 assert found is not None
                 is_new = self._use(dict.fromkeys(one.indexes, found))
+                self.contents |= read.contents
             except LbjwtError as error:
                 if self._logs:
                     one.log.failed(sentence_of(error), in_force=True)

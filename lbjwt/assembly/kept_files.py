@@ -44,7 +44,8 @@ class KeptFiles:
 
 class FilesReadOnce:
     """
-    Reads files that are read at a start and at each reload alone. In a process that takes another one's place, at the start: as that one had them.
+    Reads files that a start and a reload need whole, and keeps what they held. In a process that takes another one's place, at the start: what they
+    held there. Those that are watched are looked at right afterwards.
     """
 
     def __init__(self, kept: KeptFiles) -> None:

@@ -280,7 +280,7 @@ class Runtime:
             self.access_log.flush()
 
     def _files_in_force(self) -> Contents:
-        found = dict(self._read_once)
+        found = {**self._read_once, **self._decryption.contents}
         for files in (*self.listeners.certificates, *self._clusters.tls_files):
             if files.contents:
                 found[names_of(files.paths)] = files.contents

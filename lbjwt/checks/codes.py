@@ -66,6 +66,8 @@ SENTENCES: Final = {
     "key-file-writable": "every user of this machine can write {file} and so choose which keys are trusted",
     "authority-file-writable": "every user of this machine can write {file} and so choose which endpoints are trusted",
     "secret-open": "every user of this machine can read or write {file}; run chmod 600 on it",
+    "socket-directory-open": "every user of this machine can write in {directory}, and so answer the proxy at this path while lbjwt is down; "
+    "choose a directory that only lbjwt can write",
     "secret-guessable": "{name} {fault}",
     "secret-line-break": "{name} ends with a line break, which is part of the secret; remove it if the issuer uses the secret without it",
     "tls-certificate": "{what}",

@@ -91,6 +91,13 @@ def peer_secret_problems(path: KeyPath, file: Path) -> Iterator[Problem]:
         yield unreadable(path, file, error)
 
 
+def socket_problems(path: KeyPath, directory: Path) -> Iterator[Problem]:
+    """Return the problems of the directory of a Unix socket. One that is missing is told when lbjwt binds."""
+    with contextlib.suppress(OSError):
+        if directory.stat().st_mode & stat.S_IWOTH:
+            yield warning(path, "socket-directory-open", directory=directory)
+
+
 def backend_tls_problems(path: KeyPath, tls: BackendTls, *, dates: bool) -> Iterator[Problem]:
     """
     Whether authorities and client certificate can be used, and the key is a secret.

@@ -48,6 +48,9 @@ def file_findings(configuration: Configuration, command: Command) -> Iterator[Pr
         if listener.tls is not None:
             # the doctor has a check of its own for the dates, with the number of days that are left
             yield from files.tls_problems(("listeners", at, "tls"), listener.tls, dates=command != "doctor")
+        address = getattr(listener, "address", None)  # missing in a partial configuration
+        if address is not None and address.path is not None:
+            yield from files.socket_problems(("listeners", at, "address"), Path(address.path).parent)
         if listener.authorize is not None and listener.authorize.secret_file is not None:
             yield from files.peer_secret_problems(
                 ("listeners", at, "authorize", "secret_file"), listener.authorize.secret_file

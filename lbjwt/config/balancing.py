@@ -10,8 +10,8 @@ from pydantic_core import CoreSchema, core_schema
 from lbjwt.config.fields import Spelling, Words
 from lbjwt.config.section import Section, across, given
 
-Method = Literal["least_requests", "power_of_two", "round_robin", "random", "hash", "cookie"]
-_ALONE: Final = ("least_requests", "power_of_two", "round_robin", "random")
+Method = Literal["least_requests", "least_time", "power_of_two", "round_robin", "random", "hash", "cookie"]
+_ALONE: Final = ("least_requests", "least_time", "power_of_two", "round_robin", "random")
 
 _NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}"  # RFC 9110 §5.6.2
 
@@ -38,7 +38,8 @@ class Balancing(Section):
 
     method: Method = Field(
         default="least_requests",
-        description="`least_requests`: the fewest requests in flight per weight; `power_of_two`: the better of two at random; "
+        description="`least_requests`: the fewest requests in flight per weight; `least_time`: the same times the mean response time of late; "
+        "`power_of_two`: the better of two at random; "
         "`round_robin`: in turn, by weight; `random`: by weight; `hash`: requests with the same key go to the same endpoint; "
         "`cookie`: clients come back to their endpoint.",
     )

@@ -189,7 +189,7 @@ cdef class RequestHead(Head):
         return Parse.REFUSED
 
     cdef Py_ssize_t _known_token(self, bytes known):
-        """Size of the accepted token with which the Authorization value ends: the last one of the connection, or one in the cache. 0: none is known."""
+        """Size of the accepted token at the end of the Authorization value: the last one of the connection, or one in the cache. 0: none is known."""
         cdef const char *at = self.authorization.at
         cdef Py_ssize_t size = self.authorization.size
         cdef Py_ssize_t before

@@ -336,7 +336,7 @@ class _Reader:
             elif name.lower() not in _OWN_HEADERS:
                 self._findings.left_out(
                     told.place,
-                    f"the header {name}; backends get the one that the client sent: set it in the application, or as claim_to_headers",
+                    f"the header {name} for backends, who get that of the client; set it in the application, or as claim_to_headers if it is a claim",
                 )
 
     def _listeners(self, address: str, here: list[Server]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lbjwt.imports.common import seconds
-from lbjwt.imports.draft import Draft, Noted
+from lbjwt.imports.draft import Draft, Noted, no_endpoints
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.nginx_file import Directive, Levels, seconds_of, setting
 
@@ -73,7 +73,7 @@ class Upstreams:
             self._findings.left_out(
                 group.place, f"the upstream {group.args[0]} has no servers in this file; write its endpoints"
             )
-            made["endpoints"] = [{"address": Noted("127.0.0.1:9", f"the endpoints of {group.args[0]}")}]
+            made["endpoints"] = no_endpoints(f"the endpoints of {group.args[0]}")
         made["balancing"] = self._balancing(group)
         if made["balancing"] == "least_requests":
             del made["balancing"]
@@ -108,11 +108,11 @@ class Upstreams:
         if group.first("least_conn") is not None:
             return "least_requests"
         if (least := group.first("least_time")) is not None:
-            self._findings.approximated(
-                least.place,
-                "least_time; lbjwt does not measure latency and takes the endpoint with the fewest requests",
-            )
-            return "least_requests"
+            if least.args[:1] != ("header",):
+                self._findings.approximated(
+                    least.place, "least_time; lbjwt measures the time to the head of a response, as least_time header"
+                )
+            return "least_time"
         if group.first("ip_hash") is not None:
             return {"method": "hash", "hash_on": "client_address"}
         if (random := group.first("random")) is not None:

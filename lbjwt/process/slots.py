@@ -96,6 +96,7 @@ class Slots:
         board.set_generation(self._shared.generation, slot.index)
         gc.collect()
         gc.freeze()  # what exists now is shared with the child: its collector must not write into it
+        gc.enable()  # the command line has disabled it while it imported
         parent = os.getpid()
         ours, theirs = Channel.pair()
         try:

@@ -24,6 +24,22 @@ cdef extern from "<string.h>" nogil:
 
 cdef enum:
     MAX_INTERIMS = 8             # 1xx responses before the final one
+    CHUNK_LINE = 20              # bytes for the size of a chunk and its CRLF
+
+
+cdef int _write_chunk(iovec *parts, char *line, const char *body, Py_ssize_t size, bint end) noexcept:
+    """Point up to three parts to a chunk and, at the end of a body, to the last one; how many. line: CHUNK_LINE bytes, which the parts use."""
+    if size == 0:
+        parts[0].iov_base = <char *>b"0\r\n\r\n"
+        parts[0].iov_len = 5 if end else 0
+        return 1
+    parts[0].iov_base = line
+    parts[0].iov_len = snprintf(line, CHUNK_LINE, "%zx\r\n", size)
+    parts[1].iov_base = <void *>body
+    parts[1].iov_len = size
+    parts[2].iov_base = <char *>b"\r\n0\r\n\r\n"
+    parts[2].iov_len = 7 if end else 2
+    return 3
 
 
 cdef class ClientConnection(BackendStream):
@@ -206,23 +222,13 @@ cdef class ClientConnection(BackendStream):
     cdef Sent _send_kept(self, Exchange exchange):
         """The head, and as a chunk what was kept of the body behind it when it went to an endpoint that speaks HTTP/2."""
         cdef iovec parts[4]
-        cdef char line[20]
+        cdef char line[CHUNK_LINE]
         cdef const char *data = exchange.request.data
         cdef const char *body = <const char *>memmem(data, exchange.request.size, b"\r\n\r\n", 4) + 4
         cdef Py_ssize_t size = data + exchange.request.size - body
         parts[0].iov_base = <void *>data
         parts[0].iov_len = body - data
-        if size == 0:
-            parts[1].iov_base = <char *>b"0\r\n\r\n"
-            parts[1].iov_len = 5 if exchange.request_complete else 0
-            return self.connection.send_parts(parts, 2)
-        parts[1].iov_base = line
-        parts[1].iov_len = snprintf(line, sizeof(line), "%zx\r\n", size)
-        parts[2].iov_base = <void *>body
-        parts[2].iov_len = size
-        parts[3].iov_base = <char *>b"\r\n0\r\n\r\n"
-        parts[3].iov_len = 7 if exchange.request_complete else 2
-        return self.connection.send_parts(parts, 4)
+        return self.connection.send_parts(parts, 1 + _write_chunk(parts + 1, line, body, size, exchange.request_complete))
 
     cdef double _time_for_head(self, Exchange exchange) noexcept:
         """Seconds until the next part of the request, or the response head, has to come."""
@@ -233,24 +239,14 @@ cdef class ClientConnection(BackendStream):
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
         cdef Exchange exchange = <Exchange>self.request
         cdef iovec parts[3]
-        cdef char line[20]
+        cdef char line[CHUNK_LINE]
         if self.phase == HEAD:
             self.asked_at = coarse_monotonic()
             self.deadline = self.asked_at + self._time_for_head(exchange)
         if not exchange.chunked:
             self.connection.send(body, size)
-            return
-        if size == 0:
-            if end:
-                self.connection.send(b"0\r\n\r\n", 5)
-            return
-        parts[0].iov_base = line
-        parts[0].iov_len = snprintf(line, sizeof(line), "%zx\r\n", size)
-        parts[1].iov_base = <void *>body
-        parts[1].iov_len = size
-        parts[2].iov_base = <char *>b"\r\n0\r\n\r\n"
-        parts[2].iov_len = 7 if end else 2
-        self.connection.send_parts(parts, 3)
+        elif size or end:
+            self.connection.send_parts(parts, _write_chunk(parts, line, body, size, end))
 
     # --- response -----------------------------------------------------------------------------------------------------
 

@@ -236,6 +236,8 @@ cdef class Exchange(JudgedRequest):
         if not self.expects(RESPONSE):
             return
         self.endpoint.counters.responses[head.status // 100] += 1
+        if self.cluster.measures:
+            self.cluster.answered(self.endpoint, coarse_monotonic() - self.backend.asked_at)
         if self.websocket and head.status // 100 == 2 and (self.client.http2 or self.backend.multiplexed):
             # The endpoint did not switch, but over HTTP/2 any 2xx says that it did (RFC 8441 section 5).
             self._fail_backend(ErrorReason.WEBSOCKET_UNSUPPORTED)

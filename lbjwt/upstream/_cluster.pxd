@@ -18,6 +18,7 @@ cdef class Cluster:
     cdef readonly tuple endpoints            # the members
     cdef readonly Balancing balancing
     cdef KeySource looks_at                  # of the rule; None: it looks at nothing in a request
+    cdef bint measures                       # its rule asks for `answered`
     cdef readonly PendingQueue pending       # requests that found every endpoint full
     cdef readonly int retries
     cdef readonly Py_ssize_t max_requests    # in flight over all workers; 0: no limit
@@ -35,6 +36,8 @@ cdef class Cluster:
     # None: no endpoint is left, or those that are left are full. now: seconds on the monotonic clock.
     cpdef Endpoint pick(self, UpstreamRequest request, set tried, double now)
     cpdef void take(self, Endpoint endpoint)
+    # The head of a response of the endpoint came, so many seconds after the request was sent. For rules that measure.
+    cpdef void answered(self, Endpoint endpoint, double seconds)
     # An endpoint that was not tried is full now: waiting may help.
     cdef bint may_get_room(self, set tried)
     cdef bint _is_known(self, Endpoint endpoint, dict known)

@@ -75,6 +75,7 @@ cdef class Cluster:
         self.endpoints = tuple(endpoints)
         self.balancing = LeastRequests() if balancing is None else balancing
         self.looks_at = self.balancing.looks_at
+        self.measures = self.balancing.measures
         self._members = Members(self.endpoints, self._members, slow_start=slow_start)
         self._members.now = now
         self.balancing.use(self._members)
@@ -150,6 +151,10 @@ cdef class Cluster:
     cpdef void take(self, Endpoint endpoint):
         if endpoint._position >= 0:                      # else it left
             self.balancing.took(self._members, endpoint._position)
+
+    cpdef void answered(self, Endpoint endpoint, double seconds):
+        if endpoint._position >= 0:
+            self.balancing.answered(self._members, endpoint._position, seconds)
 
     cdef bint may_get_room(self, set tried):
         self._members.begin(tried, coarse_monotonic())

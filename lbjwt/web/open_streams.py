@@ -72,71 +72,6 @@ class OpenSocket:
             await self._send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
 
 
-class OpenResponse:
-    """
-    One response, which is looked after from the first part on that is not its last one. Used as a context around the application:
-    what ends it is no error of the application's.
-
-    Args:
-        streams: Those of the middleware.
-    """
-
-    __slots__ = ("_cancelling", "_has_events", "_is_ended", "_is_open", "_send", "_streams", "_task", "grace", "grant")
-
-    def __init__(self, send: Send, grant: Grant, grace: float, streams: OpenStreams) -> None:
-        self.grant = grant
-        self.grace = grace
-        self._send = send
-        self._streams = streams
-        self._task = _current_task()
-        self._cancelling = 0 if self._task is None else self._task.cancelling()
-        self._has_events = self._is_open = self._is_ended = False
-
-    async def send(self, message: Message) -> None:
-        """What the application calls. OSError once the response was ended."""
-        if self._is_ended:
-            raise OSError(ENDED)
-        await self._send(message)
-        if message["type"] == "http.response.start":
-            self._has_events = has_events(message.get("headers", ()))
-        elif message.get("more_body"):
-            if not self._is_open and self._task is not None:
-                self._is_open = True
-                self._streams.add(self)
-        elif self._is_open:
-            self._close()
-
-    async def end(self) -> None:
-        if (
-            self._is_open and self._task is not None
-        ):  # else it has ended by itself, and the task may serve another request
-            self._is_ended = True
-            self._task.cancel()
-
-    def _close(self) -> None:
-        self._is_open = False
-        self._streams.discard(self)
-
-    async def __aenter__(self) -> OpenResponse:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if self._is_open:
-            self._close()
-        if not self._is_ended or self._task is None:
-            return False
-        # As in asyncio.timeout: who else cancelled the task wants it to end.
-        if self._task.uncancel() > self._cancelling or not (
-            kind is None or issubclass(kind, (asyncio.CancelledError, OSError))
-        ):
-            return False
-        if not self._has_events:
-            raise OSError(ENDED) from None
-        with contextlib.suppress(OSError):  # the client has left
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        return True
-
-
 class OpenStreams:
     """The streams of one middleware."""
 
@@ -191,11 +126,3 @@ def has_events(headers: Iterable[tuple[bytes, bytes]]) -> bool:
         name.lower() == b"content-type" and value.split(b";")[0].strip().lower() == b"text/event-stream"
         for name, value in headers
     )
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    """None in a loop that is not asyncio's."""
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None

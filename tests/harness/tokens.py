@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ class TokenSource(ABC):
 
     issuer: str
     audience: str
-    keys: dict[str, Any]  # private keys by key id
 
     @abstractmethod
     def jwks(self) -> dict[str, Any]:
@@ -55,7 +55,11 @@ class TokenFactory(TokenSource):
     def __init__(self, issuer: str = ISSUER, audience: str = AUDIENCE) -> None:
         self.issuer = issuer
         self.audience = audience
-        self.keys = {
+
+    @cached_property
+    def keys(self) -> dict[str, PrivateKey]:
+        """Private keys by key id, made when they are first needed: many modules have an issuer, and every process of a run imports them all."""
+        return {
             "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
             "ES256": ec.generate_private_key(ec.SECP256R1()),
             "EdDSA": ed25519.Ed25519PrivateKey.generate(),

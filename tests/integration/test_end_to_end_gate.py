@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.harness.client import request
 from tests.harness.stage import Stage, curl
+from tests.harness.tokens import TokenFactory
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,8 @@ def encode(data: bytes) -> str:
 
 def bad_tokens(stage: Stage) -> dict[str, str]:
     """Tokens that must not pass, by what is wrong with them."""
-    tokens, other = stage.tokens, type(stage.tokens)()
+    tokens, other = stage.tokens, TokenFactory()
+    assert isinstance(tokens, TokenFactory)
     good = tokens.mint()
     header, payload, signature = good.split(".")
     public = tokens.keys["RS256"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

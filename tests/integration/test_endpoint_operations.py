@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bench.proof.reloadscene import Reloads, reload_scene
 from bench.proof.scene import taken
+from lbjwt.cli import main
 from lbjwt.config.load import load_text
 from lbjwt.service import LoadBalancer
 from lbjwt.upstream.operations import UnknownEndpoint
@@ -25,15 +27,20 @@ from tests.harness.stage import Stage
 from tests.harness.waiting import eventually
 
 
-def command(stage: Stage, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `lbjwt NAME main …` against the service."""
-    return subprocess.run(
-        [sys.executable, "-m", "lbjwt", name, *arguments, "--admin", f"http://127.0.0.1:{stage.balancer.admin}"],
-        capture_output=True,
-        text=True,
-        timeout=120.0,
-        check=False,
-    )
+Done = subprocess.CompletedProcess[str]
+
+
+def program(stage: Stage, name: str, *arguments: str) -> Done:
+    """Run `lbjwt NAME …` against the service."""
+    command = [sys.executable, "-m", "lbjwt", name, *arguments, "--admin", f"http://127.0.0.1:{stage.balancer.admin}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120.0, check=False)
+
+
+def command(stage: Stage, name: str, *arguments: str) -> Done:
+    """The same command without a process of its own, which takes half a second."""
+    words = [name, *arguments, "--admin", f"http://127.0.0.1:{stage.balancer.admin}"]
+    result = CliRunner().invoke(main, words)
+    return Done(words, result.exit_code, result.stdout, result.stderr)
 
 
 @contextmanager
@@ -81,14 +88,14 @@ def test_a_rolling_deploy_loses_no_request(tmp_path: Path) -> None:
     """Under load: after `drain --wait` nothing arrives there, so it may be killed; after `enable` it works again. Nobody sees an error."""
     with reload_scene(tmp_path, processes=3) as stage, load(stage) as statuses:
         for backend in stage.processes:
-            done = command(stage, "drain", "main", backend.address, "--wait", "--timeout", "30s")
+            done = program(stage, "drain", "main", backend.address, "--wait", "--timeout", "30s")
             assert done.returncode == 0, done.stderr
             hits(stage)
             assert more(statuses, 200)
             assert hits(stage)[backend.name] == 0
             backend.kill()
             backend.start()
-            assert command(stage, "enable", "main", backend.address).returncode == 0
+            assert program(stage, "enable", "main", backend.address).returncode == 0
             assert arrives(stage, backend.name)
         assert set(statuses) == {200}
 
@@ -192,10 +199,19 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def test_an_embedding_program_drains_too(tmp_path: Path) -> None:
-    """`set_endpoint` and `wait_until_quiet`, over a Unix socket; unknown names raise."""
+    """`set_endpoint` and `wait_until_quiet`, over a Unix socket; unknown names raise. With a state directory, the next start finds it so."""
     path = tmp_path / "app.sock"
+    text = (
+        "listeners: [{address: 127.0.0.1:0}]\n"
+        "admin: {address: 127.0.0.1:0}\n"
+        "state_directory: state\n"
+        "issuers: {main: {issuer: i, audiences: [a], jwks: {keys: [{kty: OKP, crv: Ed25519, kid: '1', "
+        "x: 4etsjoZ7Rwm6Sb_RWUU7YeHlWi-mm91Sxk7OcTMinXQ}]}}}\n"
+        f"clusters: {{main: {{endpoints: [{{address: 'unix:{path}'}}]}}}}\n"
+        "routes: [{name: all, public: true}]\n"
+    )
 
-    async def run(text: str) -> None:
+    async def run(before: bytes) -> None:
         async with LoadBalancer(load_text(text, tmp_path)) as balancer:
             host, port = balancer.addresses[0]
 
@@ -206,7 +222,7 @@ def test_an_embedding_program_drains_too(tmp_path: Path) -> None:
                 writer.close()
                 return answer[9:12]
 
-            assert await ask() == b"200"
+            assert await ask() == before
             state = balancer.set_endpoint("main", f"unix:{path}", state="drained", weight=3)
             assert (state.state, state.weight) == ("drained", 3)
             assert await balancer.wait_until_quiet("main", f"unix:{path}", timeout=10.0)
@@ -217,14 +233,8 @@ def test_an_embedding_program_drains_too(tmp_path: Path) -> None:
                 balancer.set_endpoint("mains", "x:1", state="drained")
             with pytest.raises(ValueError, match="state"):
                 balancer.set_endpoint("main", f"unix:{path}", state="off")
+            assert balancer.set_endpoint("main", f"unix:{path}", state="drained").survives_restart
 
     with Backend(good, path=path):
-        asyncio.run(
-            run(
-                "listeners: [{address: 127.0.0.1:0}]\n"
-                "issuers: {main: {issuer: i, audiences: [a], jwks: {keys: [{kty: OKP, crv: Ed25519, kid: '1', "
-                "x: 4etsjoZ7Rwm6Sb_RWUU7YeHlWi-mm91Sxk7OcTMinXQ}]}}}\n"
-                f"clusters: {{main: {{endpoints: [{{address: 'unix:{path}'}}]}}}}\n"
-                "routes: [{name: all, public: true}]\n"
-            )
-        )
+        asyncio.run(run(b"200"))
+        asyncio.run(run(b"503"))

@@ -1,5 +1,6 @@
 """The door itself: help, version, exit codes, and that looking costs little."""
 
+import gc
 import subprocess
 import sys
 
@@ -41,6 +42,13 @@ def test_the_listed_line_is_the_one_of_the_command():
         assert lbjwt.cli._COMMANDS[name]
         result = CliRunner().invoke(main, [name, "--help"])
         assert result.exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_garbage_is_collected_again_after_an_import(command: str):
+    """Also when the command ends at once."""
+    assert CliRunner().invoke(main, [command, "no-such-file.yaml"]).exit_code == 2
+    assert gc.isenabled()
 
 
 def test_an_unknown_command_is_a_usage_error():

@@ -49,7 +49,7 @@ def test_a_name_or_a_mapping(value: str, expected: Balancing) -> None:
         (
             "^fastest",
             "clusters.main.balancing",
-            "must be least_requests, power_of_two, round_robin, random, or a mapping",
+            "must be least_requests, least_time, power_of_two, round_robin, random, or a mapping",
         ),
         ("^hash", "clusters.main.balancing", "hash needs more: {method: hash, hash_on: client_address}"),
         ("^cookie", "clusters.main.balancing", "cookie needs more: {method: cookie, cookie: lbjwt_endpoint}"),

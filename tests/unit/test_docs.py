@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import python_reference
+from docs import commands, python_reference
 from lbjwt.config.changes import RESTART
 from lbjwt.service import LoadBalancer
 from tests.unit.test_layering import FLOORS
@@ -20,9 +20,20 @@ REGISTER = set(
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link of a page is a file of the project."""
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        assert "://" in target or (page.parent / target).exists(), target
+    """Every relative link of a page is a file of the project, and its anchor a heading there."""
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text()):
+        if "://" in target:
+            continue
+        there = page.parent / target if target else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of its headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_house_has_the_rooms_that_are_enforced() -> None:
@@ -103,3 +114,8 @@ def test_the_register_and_the_tests_agree() -> None:
 def test_the_python_reference_is_that_of_the_docstrings() -> None:
     """When this fails, run ``python -m docs.python_reference docs/python-reference.md``."""
     assert (ROOT / "docs" / "python-reference.md").read_text() == python_reference.render()
+
+
+def test_the_page_of_commands_is_that_of_their_help() -> None:
+    """When this fails, run ``python -m docs.commands docs/commands.md``."""
+    assert (ROOT / "docs" / "commands.md").read_text() == commands.render()

@@ -70,7 +70,7 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 TestCacheModel = CacheMachine.TestCase
-TestCacheModel.settings = settings(max_examples=examples(150), stateful_step_count=40, deadline=None)
+TestCacheModel.settings = settings(max_examples=examples(100), stateful_step_count=40, deadline=None)
 
 
 def fill(cache: GrantCache, tokens: Iterable[bytes]) -> None:

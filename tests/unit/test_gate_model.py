@@ -217,7 +217,7 @@ class GateMachine(RuleBasedStateMachine):
 
 
 TestGateModel = GateMachine.TestCase
-TestGateModel.settings = settings(max_examples=examples(100), stateful_step_count=50, deadline=None)
+TestGateModel.settings = settings(max_examples=examples(60), stateful_step_count=50, deadline=None)
 
 
 def test_the_model_has_all_verdicts() -> None:

@@ -431,5 +431,5 @@ class Life(RuleBasedStateMachine):
         assert (self.now >= self.made.not_before(self.now)) is can
 
 
-Life.TestCase.settings = settings(max_examples=examples(200), stateful_step_count=40, deadline=None)
+Life.TestCase.settings = settings(max_examples=examples(100), stateful_step_count=40, deadline=None)
 TestLife = Life.TestCase

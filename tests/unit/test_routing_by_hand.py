@@ -117,7 +117,7 @@ def by_hand(routes: list[RouteMatch], method: str, host: str, target: bytes) -> 
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map(lambda pieces: b"/" + b"".join(pieces)),
     st.randoms(use_true_random=False),
 )
-@settings(max_examples=examples(1500), deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 def test_the_router_by_hand_finds_the_same(
     routes: list[RouteMatch], method: str, host: str, target: bytes, chance: random.Random
 ) -> None:

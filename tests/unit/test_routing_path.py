@@ -116,14 +116,14 @@ def test_r2_what_could_be_read_as_another_path_is_refused(path: bytes, problem: 
 
 @given(PATHS)
 @example(b"/%25%32%35%32%66")
-@settings(max_examples=examples(2000))
+@settings(max_examples=examples(1000))
 def test_r2_the_book_reads_it_alike(path: bytes) -> None:
     """An implementation with nothing in common but the rules finds the same spelling, and refuses the same paths."""
     assert canonical(path) == canonical_by_the_book(path)
 
 
 @given(PATHS)
-@settings(max_examples=examples(1000))
+@settings(max_examples=examples(500))
 def test_r2_canonical_paths_stay_as_they_are(path: bytes) -> None:
     """canonical(canonical(x)) is canonical(x), no longer than x, and has the same loose reading."""
     once = canonical(path)
@@ -135,7 +135,7 @@ def test_r2_canonical_paths_stay_as_they_are(path: bytes) -> None:
 
 @given(PATHS)
 @example(b"/a/b.c/")
-@settings(max_examples=examples(1000))
+@settings(max_examples=examples(500))
 def test_the_short_cut_changes_nothing(path: bytes) -> None:
     """The router forwards the canonical path, also of those that it takes as they stand, and nothing that is refused."""
     if b"?" not in path:

@@ -10,7 +10,7 @@ import pytest
 from lbjwt.upstream._request import UpstreamRequest
 from tests.unit.balancing_scene import NOW, Scene
 
-RULES = ["least_requests", "power_of_two", "round_robin", "random"]
+RULES = ["least_requests", "least_time", "power_of_two", "round_robin", "random"]
 EVERY_RULE: dict[str, dict[str, Any]] = {
     **{method: {} for method in RULES},
     "hash": {"hash_on": "client_address"},
@@ -23,7 +23,7 @@ EVERY_RULE: dict[str, dict[str, Any]] = {
 def test_requests_one_after_another_are_shared_by_weight(method: str, weights: list[int]) -> None:
     """Under each rule an idle cluster shares by weight; weight 0 gets nothing. The two rules that draw are within five standard deviations."""
     shares = Scene(weights, method).shares(6000)
-    margin = 1 if method in ("least_requests", "round_robin") else 200
+    margin = 1 if method in ("least_requests", "least_time", "round_robin") else 200
     exact = method != "power_of_two"  # which evens out weights by taking turns between the two it has drawn
     for at, weight in enumerate(weights):
         assert shares[at] == pytest.approx(6000 * weight / sum(weights), abs=margin if exact else 900), shares

@@ -172,6 +172,11 @@ CASES = [
         {"listeners": [{**ASKED, "address": "unix:a.sock", "socket_mode": "0660"}], "clusters": {}},
     ),
     Case(
+        "everybody may answer the proxy", "socket-directory-open", "listeners[0].address",
+        {"listeners": [{**ASKED, "address": "unix:shared/a.sock"}], "clusters": {}},
+        {"listeners": [{**ASKED, "address": "unix:readable/a.sock"}], "clusters": {}},
+    ),
+    Case(
         "another path for a proxy that only asks", "forwarding-unused", "routes[0].rewrite",
         {"listeners": [ASKED], "clusters": {}, **route(prefix="/api", rewrite="/v2", retry={"attempts": 1})},
         {"listeners": [ASKED, {"address": "127.0.0.1:2"}], **route(prefix="/api", rewrite="/v2", retry={"attempts": 1})},

@@ -9,6 +9,9 @@ cdef class Balancing:
     cdef void took(self, Members members, Py_ssize_t at):
         members.take_turn(at)
 
+    cdef void answered(self, Members members, Py_ssize_t at, double seconds):
+        pass
+
     cdef void use(self, Members members):
         pass
 

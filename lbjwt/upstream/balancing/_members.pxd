@@ -21,6 +21,7 @@ cdef struct Member:
     uint64_t identity            # of its address, the same in every process
     void *endpoint               # borrowed: `Members.endpoints` owns it
     int64_t backup               # 1: used only while no other can be
+    double response_time         # seconds to the head of a response, of late; 0.0: not known. Of rules that measure
 
 
 @cython.final

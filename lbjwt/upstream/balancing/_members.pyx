@@ -24,7 +24,7 @@ cdef class Members:
 
     def __init__(self, endpoints, Members before=None, *, double slow_start=0.0):
         """
-        endpoints: `Endpoint`s attached to a board, with their weights and limits. before: the members until now, whose turns go on.
+        endpoints: `Endpoint`s attached to a board, with their weights and limits. before: the members until now; turns and response times go on.
         slow_start: seconds.
         """
         cdef Endpoint endpoint
@@ -51,6 +51,7 @@ cdef class Members:
             self.has_backups = self.has_backups or endpoint.backup
             if before is not None and endpoint._position >= 0:
                 member.turn = before.at[endpoint._position].turn
+                member.response_time = before.at[endpoint._position].response_time
         for at in range(self.count):
             (<Endpoint>self.endpoints[at])._position = at
         self._prepare_draws()

@@ -7,6 +7,7 @@ from lbjwt.upstream.balancing._cookie import Cookie
 from lbjwt.upstream.balancing._hash import Hash
 from lbjwt.upstream.balancing._key import KeySource
 from lbjwt.upstream.balancing._least_requests import LeastRequests
+from lbjwt.upstream.balancing._least_time import LeastTime
 from lbjwt.upstream.balancing._power_of_two import PowerOfTwo
 from lbjwt.upstream.balancing._random import Random
 from lbjwt.upstream.balancing._round_robin import RoundRobin
@@ -15,6 +16,7 @@ MAX_LOAD = 1.25
 """Times its share of the requests in flight that an endpoint may have under `hash`."""
 PLAIN = {
     "least_requests": LeastRequests,
+    "least_time": LeastTime,
     "power_of_two": PowerOfTwo,
     "round_robin": RoundRobin,
     "random": Random,
