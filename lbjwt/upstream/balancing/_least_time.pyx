@@ -12,7 +12,6 @@ An endpoint that fails at once is fast. Ejection takes care of it, as under ever
 """
 
 from lbjwt.upstream._request cimport UpstreamRequest
-from lbjwt.upstream.balancing._balancing cimport Balancing
 from lbjwt.upstream.balancing._members cimport Members
 
 cdef enum:
@@ -27,9 +26,6 @@ cdef double CLOSE = 0.8          # of two means, the lower one is less than the 
 
 
 cdef class LeastTime(Balancing):
-    cdef double _typical                         # seconds: the mean over all endpoints; 0.0: not known
-    cdef double _fades_at                        # seconds on the monotonic clock
-
     def __init__(self):
         self.measures = True
 
