@@ -4,8 +4,6 @@ One response of an application, which is looked after from the first part on tha
 Most responses have one part: what each of them costs is this object, and no coroutine.
 """
 
-cimport cython
-
 import asyncio
 import contextlib
 
@@ -19,7 +17,6 @@ cdef enum:
     ENDED = 2
 
 
-@cython.final
 cdef class OpenResponse:
     """
     Args:
@@ -27,14 +24,6 @@ cdef class OpenResponse:
         grace: Seconds for which the response outlives the expiry of its token.
         streams: `OpenStreams` of the middleware.
     """
-    cdef readonly object grant
-    cdef readonly double grace
-    cdef object _send
-    cdef object _streams
-    cdef object _task            # of the middleware: the application may send from another one. None in a loop that is not asyncio's
-    cdef object _headers
-    cdef int _state
-    cdef int _cancelled          # how often the task was cancelled by others before
 
     def __init__(self, send, grant, double grace, streams):
         self.grant = grant
