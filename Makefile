@@ -135,6 +135,7 @@ $(VENV)/built: $(VENV)/tools $(SOURCES)
 # Everything in the lock, which names all dependencies of lbjwt and its extras.
 $(VENV)/packages: requirements-dev.lock | $(VENV)/tools
 	@$(PIP) --no-deps --requirement requirements-dev.lock
+	@$(BIN)/python -m pip --disable-pip-version-check check >/dev/null || { $(BIN)/python -m pip check; echo "requirements-dev.lock is not whole: make lock"; exit 1; }
 	@touch $@
 
 # After compiling, for an editable install compiles what is not: neither does it twice.

@@ -152,7 +152,7 @@ def test_no_spelling_of_another_path_is_public(path):
     if call(GUARDED, path).status == 200:
         assert path in ("/a", "/b") or path.startswith("/b/")
         assert not {".", "..", ""} & set(path.split("/")[1:-1])
-        assert "\\" not in path and ".." not in path
+        assert "\\" not in path and path.rsplit("/", 1)[1] not in (".", "..")
 
 
 @pytest.mark.parametrize("token", ["rubbish", OLD])
