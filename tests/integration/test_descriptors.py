@@ -51,7 +51,7 @@ def configuration(clients, per_endpoint, endpoints=3):
 def test_there_is_a_descriptor_for_the_endpoint_of_every_client(limit: int, clients: int, per_endpoint: int) -> None:
     """Whatever the limit: those that are served, a connection to an endpoint for each, and those that are told 503 fit below it."""
     made = configuration(clients, per_endpoint)
-    if limit == 160:
+    if 0 < limit < 1024:
         limit += len(os.listdir("/proc/self/fd"))  # what other tests left open in this process says nothing
     found = shares(made, limit)
     assert 1 <= found.clients <= clients

@@ -91,7 +91,7 @@ def test_what_falls_short_is_reported_and_recorded(
 def test_ids_are_those_promised(capsys: pytest.CaptureFixture[str]) -> None:
     """The bars this release promises have names, and answer to the ids of older records too."""
     expected = (
-        "worker_kill backend_kill post_retries failing_backend failing_backend_posts blackhole_backend refused_connects "
+        "worker_kill backend_kill post_retries failing_backend failing_backend_posts slow_backend blackhole_backend refused_connects "
         "no_backend_left connection_limit health_checks idle_close_race nginx_backends python_backends retry_budget "
         "truncated_responses surplus_bytes bodiless_and_interim_responses malformed_responses early_responses "
         "client_aborts canonical_heads "
