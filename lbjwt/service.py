@@ -254,7 +254,8 @@ class LoadBalancer:
 
         Returns:
             A sentence for each change, such as `routes: orders added`, and one that names the keys that need a restart. `watch` has no effect
-            here, and a change of it is not told. With a board, whoever made the rows tells the changes, and only the latter is returned.
+            here, and a change of it is not told. With a board, only the sentence about the restart is returned: the process that made the rows
+            tells the changes.
 
         Raises:
             LbjwtError: As `start`, or it does not serve; the old configuration stays in force.

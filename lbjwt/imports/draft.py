@@ -62,7 +62,7 @@ def closed(status: int, remark: str) -> Decision:
 
 
 def shut(decision: Decision, status: int, remark: str) -> Decision:
-    """A decision closed as by `closed`. It keeps its cluster: whoever removes the rule finds the route where it led."""
+    """A decision closed as by `closed`. It keeps its cluster, so that the route leads there again once the rule is removed."""
     return {key: decision[key] for key in decision if key == "cluster"} | closed(status, remark)
 
 
