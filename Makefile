@@ -85,7 +85,7 @@ types: stubs
 strict: $(VENV)/dev build
 	@$(BIN)/mypy
 
-# After the other, as both write mypy's cache.
+# Not beside `strict`: both write mypy's cache.
 stubs: strict
 	@$(BIN)/python -m mypy.stubtest $(STUBBED) --mypy-config-file pyproject.toml --allowlist .ci/stubtest-allowlist --ignore-unused-allowlist
 
