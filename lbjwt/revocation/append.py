@@ -1,10 +1,12 @@
 """
 Adding to the operator's file of revocations while balancers read it and others add to it.
 
-One write(2) with O_APPEND, so that entries of several writers do not mix. The file must exist: no balancer would watch a new file under
-a mistyped name.
+One write(2) with O_APPEND, so that entries of several writers do not mix. Writers lock the file, as a reader can see a part of a write: the
+kernel copies it page by page. The file must exist: no balancer would watch a new file under a mistyped name.
 """
 
+import contextlib
+import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,9 +32,11 @@ def append_entries(path: Path, changes: Sequence[Change]) -> bool:
     """
     try:
         for _ in range(ATTEMPTS):
-            descriptor, status = open_regular(path, os.O_RDWR | os.O_APPEND)
+            descriptor, _ = open_regular(path, os.O_RDWR | os.O_APPEND)
             try:
-                if status.st_size > MAX_FILE:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)  # until the descriptor is closed
+                if os.fstat(descriptor).st_size > MAX_FILE:
                     raise RevocationError(f"{path} is larger than {MAX_FILE} bytes")
                 written = _append(path, descriptor, changes)
                 # else an editor that saves by rename has replaced it meanwhile

@@ -1,7 +1,9 @@
 """Log and file as workers read them: everything that is added is seen, nothing that is in force is lost. THREATS C20."""
 
 import asyncio
+import concurrent.futures
 import contextlib
+import fcntl
 import logging
 import os
 import subprocess
@@ -333,6 +335,21 @@ def test_an_addition_follows_a_file_that_is_replaced_meanwhile(file: Path, monke
     monkeypatch.setattr(os, "fsync", always)
     with pytest.raises(RevocationError, match="keeps being replaced"):
         append_entries(file, [entry("b")])
+
+
+def test_a_writer_waits_for_the_write_of_another(file: Path):
+    """A write is copied page by page, so that half a line can be read: no reason to refuse, and nothing to write after."""
+    half, rest = lines("b")[:20], lines("b")[20:]
+    with file.open("ab", buffering=0) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write(half)
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            written = threads.submit(append_entries, file, [entry("c")])
+            time.sleep(0.05)
+            other.write(rest)
+            fcntl.flock(other, fcntl.LOCK_UN)
+            assert written.result(10)
+    assert file.read_bytes() == lines("a", "b", "c")
 
 
 WRITER = """
