@@ -1,5 +1,9 @@
 """YAML documents: values, places, and the faults of hostile and of careless files."""
 
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,3 +169,40 @@ def test_any_text_is_a_document_or_has_a_fault(text: str):
     root, found = document.read(text)
     assert root is not None or found
     assert all(fault.line and fault.column and fault.message for fault in found)
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
+
+
+def nodes(node: Node | None) -> Iterator[tuple[object, ...]]:
+    if node is not None:
+        yield type(node.data), node.line, node.column, node.key_places
+        for child in node.children.values():
+            yield from nodes(child)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_both_scanners_read_the_same(path: Path):
+    """The fast one is believed where it finds no fault; in whole files and in files with typing errors."""
+    text = path.read_text()
+    chance = random.Random(path.name)
+    for round_ in range(12):
+        torn = text
+        for _ in range(round_ % 4):
+            at, other = chance.randrange(len(torn)), chance.randrange(len(torn))
+            torn = (
+                torn[:at]
+                + chance.choice((" ", "\n", "#", ":", " # ", "-", "'", '"', "{", torn[other : other + 20]))
+                + torn[at:]
+            )
+        root, faults = document.read(torn)
+        slow, slow_faults = document._read_with_comments(torn)
+        assert (root and root.data, faults) == (slow and slow.data, slow_faults)
+        assert list(nodes(root)) == list(nodes(slow))
+
+
+def test_a_value_left_out_before_a_comment_has_its_place_behind_the_key():
+    root, faults = document.read("issuers:\n  - audiences:  # of the API\n    discovery: {}\n")
+    assert root is not None
+    assert not faults
+    assert root.place(("issuers", 0, "audiences")) == (2, 15)
