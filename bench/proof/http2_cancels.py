@@ -25,7 +25,7 @@ GROWTH = 2 << 20  # bytes: exchanges that are kept to be used again, with their 
 
 
 def run(n: int, directory: Path) -> Result:
-    """N streams cancelled after a random time, a tenth of as many connections reset under load, by four clients at once."""
+    """Twice N streams cancelled after a random time, a tenth of as many connections reset under load, by four clients at once."""
     port = free_port()
     wrong: list[str] = []
     # A client may take back as many streams as it likes here: what is counted is what is left of them.
@@ -87,7 +87,7 @@ def run(n: int, directory: Path) -> Result:
         before, descriptors = settle(stage, 0.1), held()
         growths = []
         for _ in range(2):
-            volley(n // 2, n // 20)
+            volley(n, n // 10)
             after = settle(stage, 0.1)
             growths.append(after - before)
             before = after

@@ -83,8 +83,8 @@ def read(text: str) -> tuple[Node | None, list[Problem]]:
     """
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return None, [fault_at((1, 1), f"the file is larger than {MAX_BYTES >> 20} MiB")]
-    # The scanner without comments takes two thirds of the time, and a reload competes with requests for the processor. The other one knows better
-    # where a mistake begins, and where a value is missing in front of a comment.
+    # The scanner that skips comments needs two thirds of the time, and a reload competes with requests for the processor. Only the other one
+    # says exactly where a mistake begins, and where a value is missing before a comment.
     reader = _Reader(YAML(typ="safe", pure=True).parse(text))
     try:
         root = reader.document()
@@ -96,6 +96,7 @@ def read(text: str) -> tuple[Node | None, list[Problem]]:
 
 
 def _read_with_comments(text: str) -> tuple[Node | None, list[Problem]]:
+    """As `read`, by the scanner that keeps comments."""
     reader = _Reader(YAML(typ="rt", pure=True).parse(text))
     try:
         root = reader.document()
@@ -122,7 +123,7 @@ class _Reader:
     def __init__(self, events: Iterator[Event]) -> None:
         self.faults: list[Problem] = []
         self.last: ScalarEvent | None = None
-        self.left_out = False  # a value, somewhere
+        self.left_out = False  # a key or a list item has no value
         self._events = events
         self._anchors: dict[str, Node] = {}
 

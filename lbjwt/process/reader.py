@@ -20,7 +20,7 @@ from lbjwt.process.channel import read_memory
 from lbjwt.process.shared import Shared, keeper_needed
 
 LIMIT: Final = 10.0
-"""Seconds for reading and checking. The longest legal file takes two or three."""
+"""Seconds for reading and checking. The longest legal file takes two or three, one with a fault or without some value about five."""
 
 
 _UNDISCOVERED: Final = (
