@@ -369,6 +369,10 @@ class Backend:
             self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         loop.run_forever()
+        for sock in server.sockets:
+            loop.remove_reader(sock.fileno())
+        # asyncio loses a socket that it accepted and whose transport it makes after the server was closed.
+        loop.run_until_complete(turns(3))
         server.close()
         for connection in list(self.site.connections):
             connection.transport.abort()
@@ -378,6 +382,12 @@ class Backend:
         with suppress(asyncio.CancelledError):
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.close()
+
+
+async def turns(count: int) -> None:
+    """Let the running loop do what it has begun."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 async def listen(site: Site, port: int, path: Path | None) -> asyncio.Server:

@@ -16,6 +16,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tests.harness.tokens import ShadowVerifier
@@ -46,9 +47,7 @@ class ToyProxy:
             while data := await reader.read(65536):
                 raw += data
                 if self.fault == "frame" and b"\r\n\r\n" in raw.replace(b"\n", b"\r\n").replace(b"\r\r", b"\r"):
-                    _, back = await asyncio.open_connection("127.0.0.1", self.backend_port)
-                    back.write(raw)
-                    await back.drain()
+                    await self.send_unanswered(raw)
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                     return
                 for kind, value in messages.feed(data):
@@ -117,6 +116,14 @@ class ToyProxy:
         other, future = self.held.pop()
         future.set_result(answer)
         return other
+
+    async def send_unanswered(self, raw: bytes) -> None:
+        """Give the backend these bytes and wait until it has read them: it refuses them and closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.backend_port)
+        writer.write(raw)
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
 
     async def fetch(self, raw: bytes, method: bytes) -> tuple[bytes, bool]:
         """The backend's response, and whether it was whole."""
