@@ -12,6 +12,7 @@ from tests.harness.script import Script, Send, Wait
 from tests.harness.stage import Stage, issuer
 
 MOST = 1.2  # requests at the backends for each that clients sent
+SPARE = 12  # more: while fewer than three are sent again at a time, the budget is not asked, which happens at the two ends of a run
 
 
 def overloaded(seen: Seen) -> Script:
@@ -34,9 +35,9 @@ def run(n: int, directory: Path) -> Result:
         reached = len(stage.seen)
         passed_on = sum(sample.status == 503 for sample in samples)
     load = reached / n
-    figure = f"{load:.3f} × the offered requests reached the backends (≤ {MOST}), {passed_on:,} of {n:,} got their 503"
+    figure = f"{load:.3f} × the offered requests reached the backends (≤ {MOST} and {SPARE} requests), {passed_on:,} of {n:,} got their 503"
     return Result(
-        n, figure, n < reached <= MOST * n and passed_on == n, note="" if reached > n else "nothing was tried again"
+        n, figure, n < reached <= MOST * n + SPARE and passed_on == n, note="" if reached > n else "nothing was tried again"
     )
 
 

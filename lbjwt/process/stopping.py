@@ -20,7 +20,9 @@ HURRY: Final = 0.5
 ECHO: Final = 0.1
 """Seconds within which a second signal counts as the first one: timeout(1) signals its child and then the group, other wrappers repeat Ctrl-C."""
 GRACE: Final = 1.0
-"""Seconds a worker gets beyond ``timeouts.drain`` before it is killed, and the keeper beyond the last worker."""
+"""Seconds a worker gets beyond ``timeouts.drain`` before it is killed."""
+KEEPER_GRACE: Final = 5.0
+"""Seconds the keeper gets beyond the last worker: one that was only just forked hears the signal once it runs, on a busy machine seconds later."""
 
 log = logging.getLogger("lbjwt.supervisor")
 
@@ -121,7 +123,7 @@ class Stopping:
         if self.stops > 1 or not any(slot.pid for slot in self._slots.workers):
             keeper.closed = True
             if self.stops == 1:
-                self.deadline = time.monotonic() + GRACE
+                self.deadline = time.monotonic() + KEEPER_GRACE
             os.kill(keeper.pid, keeper.ends_on)
 
     def _kill(self) -> None:

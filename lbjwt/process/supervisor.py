@@ -14,7 +14,8 @@ It has no thread and no event loop, so it can fork safely at any time; its signa
 | SIGURG | members of clusters came from the control process | the same |
 | SIGUSR2 | the program is started again and takes over, see `upgrade` | ignored |
 
-Exit codes: see `lbjwt.process.child`. A stop takes at most ``timeouts.lame_duck``, ``timeouts.drain`` and one second, and the keeper one second more.
+Exit codes: see `lbjwt.process.child`. A stop takes at most ``timeouts.lame_duck``, ``timeouts.drain`` and one second, and the keeper five
+seconds more.
 
 When another program has taken over, this one drains at once, passes signals on, and then stands for the service if somebody waits for it (`relay`).
 """
