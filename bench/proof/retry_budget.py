@@ -37,7 +37,10 @@ def run(n: int, directory: Path) -> Result:
     load = reached / n
     figure = f"{load:.3f} × the offered requests reached the backends (≤ {MOST} and {SPARE} requests), {passed_on:,} of {n:,} got their 503"
     return Result(
-        n, figure, n < reached <= MOST * n + SPARE and passed_on == n, note="" if reached > n else "nothing was tried again"
+        n,
+        figure,
+        n < reached <= MOST * n + SPARE and passed_on == n,
+        note="" if reached > n else "nothing was tried again",
     )
 
 

@@ -72,9 +72,9 @@ cdef struct EndpointCounters:
     int64_t connections                          # being opened, in use or idle
     int64_t idle_connections
     uint64_t requests
+    uint64_t responses[STATUS_CLASSES]           # up to those with 2xx in the cache line of the fields before, which each request writes
     uint64_t connects
     uint64_t failures                            # connect failures and responses that never came or broke
-    uint64_t responses[STATUS_CLASSES]
     int64_t retrying                             # of `in_flight`: requests that were sent again
     # of HTTP/2
     uint64_t refused                             # requests that the endpoint did not process, and said so

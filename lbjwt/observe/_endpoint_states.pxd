@@ -36,16 +36,16 @@ cdef struct EndpointState:
     int64_t service              # ServiceState, set at run time
     int64_t weight               # 1 + the weight that was set at run time; 0: the configured one
     double serving_since         # seconds on the monotonic clock at which it came into rotation; 0: it was there from the start
-    # The others are written when something goes wrong.
+    # The others are written when something goes wrong. The second line is read with each response.
     double wanted_until          # until then some worker waits for room: others close idle connections. Seconds on the monotonic clock
+    int64_t suspect              # 1: a success changes something: one of `consecutive` is not 0, or connecting failed
+    int64_t panic                # 1: so few endpoints of its cluster are healthy that it is used although it may not be
+    int64_t retrying             # of the requests in flight, over all workers: those that were sent again
     int64_t consecutive[4]       # failures without a success between, by EjectionCause
     int64_t ejections_in_row     # each one lasts longer
     uint64_t ejections[EJECTION_CAUSES]
     uint64_t transitions         # of `check`
     double checked_at            # seconds since the epoch; 0: never
-    int64_t suspect              # 1: a success changes something: one of `consecutive` is not 0, or connecting failed
-    int64_t panic                # 1: so few endpoints of its cluster are healthy that it is used although it may not be
-    int64_t retrying             # of the requests in flight, over all workers: those that were sent again
 
 
 @cython.final

@@ -25,6 +25,16 @@ cdef class Http2Settings:
 @cython.final
 cdef class Endpoint:
     """One backend address of a cluster: whether it is healthy, its counters of this worker, and its pool. It outlives configurations."""
+    # Each request looks at these.
+    cdef readonly Pool pool
+    cdef EndpointCounters *counters          # of this worker
+    cdef EndpointState *state                # of all processes
+    cdef Py_ssize_t _position                # among the members of its cluster; -1: it is none
+    cdef readonly bint failing               # its failure was logged, its recovery was not
+    cdef readonly double connect_timeout     # seconds
+    cdef readonly double response_timeout    # seconds, to the first byte of the response
+    cdef readonly double idle_timeout        # seconds, of idle connections
+    # At these, few do.
     cdef readonly Py_ssize_t row             # of its counters in the shared stats
     cdef readonly str address                # as configured: HOST:PORT, https://HOST:PORT or unix:PATH
     cdef readonly bytes label                # the same, for the access log
@@ -36,18 +46,10 @@ cdef class Endpoint:
     cdef readonly long weight                # as configured; see `weight_of`. A change is a matter of the cluster
     cdef readonly bint backup                # used only while no other can be
     cdef readonly Py_ssize_t max_connections # 0: that of the cluster
-    cdef readonly Pool pool
-    cdef readonly double connect_timeout     # seconds
-    cdef readonly double response_timeout    # seconds, to the first byte of the response
-    cdef readonly double idle_timeout        # seconds, of idle connections
     cdef readonly Http2Settings http2
     cdef int streams_allowed                 # at a time on one connection, as it said on the last one
-    cdef readonly bint failing               # its failure was logged, its recovery was not
     cdef Ejector ejector                     # of its cluster
-    cdef Py_ssize_t _position                # among the members of its cluster; -1: it is none
     cdef double _quiet_until                 # seconds on the monotonic clock: no failure is logged before
-    cdef EndpointCounters *counters          # of this worker
-    cdef EndpointState *state                # of all processes
 
     # The same address, and the same is asked of it: its connections serve as well.
     cdef bint is_like(self, Endpoint other)

@@ -13,6 +13,9 @@ cdef class PooledStream(Timed):
     a connection each is one.
     """
     cdef UpstreamRequest request     # it carries, or is being opened for; None: none
+    cdef bint is_idle                # among the idle ones of its pool
+    cdef PooledStream newer          # of these, the one that became idle after it …
+    cdef PooledStream older          # … and before it
 
     cdef bint is_reusable(self)      # asked of an idle one: nothing about it is in doubt
     cdef void taken(self)            # it was idle or unclaimed, and a request gets it: its connection may have room for another stream
@@ -23,20 +26,23 @@ cdef class PooledStream(Timed):
 @cython.final
 cdef class Pool:
     """The streams to one endpoint in this worker: idle, being opened, in use."""
-    cdef readonly list idle          # nothing about them is in doubt; the last used one last
-    cdef readonly dict connecting    # being opened for a request that any stream serves: stream -> None, the oldest first
-    cdef readonly dict unclaimed     # being opened, and whose request left or is served by another one
-    cdef readonly Py_ssize_t open    # those that take room: being opened, in use or idle; none that is on its way out
-    cdef readonly bint leaving       # the endpoint is no member any more: none is kept
-    cdef readonly Py_ssize_t max_connections     # over all workers
-    cdef readonly Py_ssize_t max_idle
-    cdef PendingQueue pending        # of the cluster
-    cdef long weight                 # of the endpoint, as configured
+    # Each request looks at these.
+    cdef PooledStream newest         # idle: nothing about it is in doubt; the others are its `older` ones
+    cdef PooledStream oldest
     cdef EndpointCounters *counters  # of this worker
     cdef EndpointState *state        # of all processes
-
-    cdef double wish_offset          # seconds; makes the wishes of two workers different
+    cdef PendingQueue pending        # of the cluster
+    cdef readonly Py_ssize_t idle    # how many
+    cdef readonly Py_ssize_t max_idle
+    cdef readonly Py_ssize_t max_connections     # over all workers
+    cdef readonly dict connecting    # being opened for a request that any stream serves: stream -> None, the oldest first; None: there is none
+    cdef long weight                 # of the endpoint, as configured
+    cdef readonly bint leaving       # the endpoint is no member any more: none is kept
     cdef double _wish                # as written to the state; 0: none
+    # At these, few do.
+    cdef readonly dict unclaimed     # being opened, and whose request left or is served by another one; None: there is none
+    cdef readonly Py_ssize_t open    # those that take room: being opened, in use or idle; none that is on its way out
+    cdef double wish_offset          # seconds; makes the wishes of two workers different
     cdef double _held_since          # seconds on the monotonic clock: the last connection was opened, or given up for another worker
 
     cdef bint has_room(self, double now)
@@ -71,6 +77,7 @@ cdef class Pool:
     # Close an idle stream for another worker that waits.
     cdef void yield_idle(self, double now)
     cdef void keep(self, PooledStream stream)
+    # It is idle no longer, if it was.
     cdef void leave(self, PooledStream stream)
     cdef void close_idle(self)
     # The same, of those whose connection is idle too.

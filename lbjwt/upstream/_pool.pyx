@@ -32,15 +32,18 @@ cdef class PooledStream(Timed):
         return False
 
 
+cdef dict _without(dict streams, PooledStream stream):
+    """streams without this one, and None for none: a pool where nothing is being opened has no dict to look at."""
+    if streams is None:
+        return None
+    streams.pop(stream, None)
+    return streams if streams else None
+
+
 cdef class Pool:
 
-    def __init__(self):
-        self.idle = []
-        self.connecting = {}
-        self.unclaimed = {}
-
     cdef bint has_room(self, double now):
-        return (len(self.idle) > 0 or len(self.unclaimed) > 0
+        return (self.newest is not None or self.unclaimed is not None
                 or (self.state.connections < self.max_connections and not self.is_wanted(now)))
 
     # --- room, shared by all workers ----------------------------------------------------------------------------------
@@ -81,22 +84,22 @@ cdef class Pool:
         cdef double now = coarse_monotonic()
         if not self.is_wanted(now):
             return False
-        if (self.connecting or not self.pending.is_empty()) and now - self._held_since < HOLD:
+        if (self.connecting is not None or not self.pending.is_empty()) and now - self._held_since < HOLD:
             return False
         self._held_since = now
         return True
 
     cdef void yield_idle(self, double now):
-        if self.idle and self.is_wanted(now):
-            (<PooledStream>self.idle[0]).end()
+        if self.oldest is not None and self.is_wanted(now):
+            self.oldest.end()
 
     # --- a stream for a request ---------------------------------------------------------------------------------------
 
     cdef PooledStream take_idle(self, bint fresh):
         cdef PooledStream stream
-        while self.idle and not (fresh and self.state.connections < self.max_connections):
-            stream = <PooledStream>self.idle.pop()
-            self.counters.idle_connections -= 1
+        while self.newest is not None and not (fresh and self.state.connections < self.max_connections):
+            stream = self.newest
+            self.leave(stream)
             if not fresh and stream.is_reusable():
                 stream.taken()
                 return stream
@@ -105,10 +108,10 @@ cdef class Pool:
 
     cdef PooledStream take_unclaimed(self):
         cdef PooledStream stream
-        if not self.unclaimed:
+        if self.unclaimed is None:
             return None
         stream = <PooledStream>next(iter(self.unclaimed))
-        del self.unclaimed[stream]
+        self.unclaimed = _without(self.unclaimed, stream)
         stream.taken()
         return stream
 
@@ -128,14 +131,18 @@ cdef class Pool:
     cdef void connecting_for(self, PooledStream stream, UpstreamRequest request):
         stream.request = request
         if request.takes_any_stream():
+            if self.connecting is None:
+                self.connecting = {}
             self.connecting[stream] = None
 
     cdef void settle(self, PooledStream stream):
-        self.connecting.pop(stream, None)
-        self.unclaimed.pop(stream, None)
+        self.connecting = _without(self.connecting, stream)
+        self.unclaimed = _without(self.unclaimed, stream)
 
     cdef void abandon(self, PooledStream stream):
-        self.connecting.pop(stream, None)
+        self.connecting = _without(self.connecting, stream)
+        if self.unclaimed is None:
+            self.unclaimed = {}
         self.unclaimed[stream] = None
 
     # --- a request for a stream ---------------------------------------------------------------------------------------
@@ -148,9 +155,9 @@ cdef class Pool:
         cdef PooledStream opening
         cdef UpstreamRequest request
         cdef double now
-        if (not self.connecting and self.pending.is_empty()) or not stream.is_reusable():
+        if (self.connecting is None and self.pending.is_empty()) or not stream.is_reusable():
             return None
-        if self.connecting:
+        if self.connecting is not None:
             opening = <PooledStream>next(iter(self.connecting))
             request = opening.request
             opening.request = None
@@ -164,37 +171,62 @@ cdef class Pool:
         return request if request.takes_any_stream() and not request.is_overdue(now) else None
 
     cdef bint may_keep(self):
-        return len(self.idle) < self.max_idle and self.may_go_on()
+        return self.idle < self.max_idle and self.may_go_on()
 
     cdef bint may_go_on(self):
         return (not self.leaving and takes_requests(self.state, self.weight) and self.state.connections <= self.max_connections
                 and (self.state.wanted_until == 0.0 or not self._yields()))
 
     cdef void keep(self, PooledStream stream):
-        self.idle.append(stream)
+        stream.is_idle = True
+        stream.older = self.newest
+        if self.newest is None:
+            self.oldest = stream
+        else:
+            self.newest.newer = stream
+        self.newest = stream
+        self.idle += 1
         self.counters.idle_connections += 1
         self.pending.wake()
 
     cdef void leave(self, PooledStream stream):
-        if stream in self.idle:
-            self.idle.remove(stream)
-            self.counters.idle_connections -= 1
+        if not stream.is_idle:
+            return
+        stream.is_idle = False
+        if stream.newer is None:
+            self.newest = stream.older
+        else:
+            stream.newer.older = stream.older
+        if stream.older is None:
+            self.oldest = stream.newer
+        else:
+            stream.older.newer = stream.newer
+        stream.newer = stream.older = None
+        self.idle -= 1
+        self.counters.idle_connections -= 1
 
     cdef void trim(self):
         """Close the oldest idle streams that are too many since the limit was lowered; those in use end when they are released."""
-        cdef PooledStream stream
-        for stream in list(self.idle):
-            if self.state.connections <= self.max_connections:
-                break
+        cdef PooledStream stream = self.oldest
+        cdef PooledStream newer
+        while stream is not None and self.state.connections > self.max_connections:
+            newer = stream.newer
             stream.end()
+            stream = newer
 
     cdef void close_idle(self):
-        cdef PooledStream stream
-        for stream in list(self.idle):
+        cdef PooledStream stream = self.oldest
+        cdef PooledStream newer
+        while stream is not None:
+            newer = stream.newer
             stream.end()
+            stream = newer
 
     cdef void close_unused(self):
-        cdef PooledStream stream
-        for stream in list(self.idle):
+        cdef PooledStream stream = self.oldest
+        cdef PooledStream newer
+        while stream is not None:
+            newer = stream.newer
             if not stream.shares_connection():
                 stream.end()
+            stream = newer

@@ -44,6 +44,7 @@ def test_no_field_shares_memory_with_another():
     totals = board.totals()
     single = [name for name, value in totals.items() if isinstance(value, int) and name not in rows | {"revocations"}]
     assert len(single) >= 15
+    gauges_and_counters = ("in_flight", "connections", "idle_connections", "requests", "connects", "failures")
     for source in range(3):
         for at, name in enumerate(("begun", "attempts", "fetches", "failures"), 1):
             board.add_source(source, name, 40 * source + at)
@@ -68,9 +69,7 @@ def test_no_field_shares_memory_with_another():
             for _ in range(source + slot):
                 board.want(source)
         for endpoint in (0, 1):
-            for at, name in enumerate(
-                ("in_flight", "connections", "idle_connections", "requests", "connects", "failures")
-            ):
+            for at, name in enumerate(gauges_and_counters):
                 board.add(name, 10 * endpoint + at, endpoint=endpoint)
     totals = board.totals()
     assert [totals[name] for name in single] == [300 + 3 * at for at in range(len(single))]
@@ -97,7 +96,7 @@ def test_no_field_shares_memory_with_another():
         }
     for endpoint in (0, 1):
         found = board.endpoint_totals(endpoint)
-        assert list(found.values())[:6] == [3 * (10 * endpoint + at) for at in range(6)]
+        assert [found[name] for name in gauges_and_counters] == [3 * (10 * endpoint + at) for at in range(6)]
         assert found["responses"] == [0] * 6
 
 

@@ -6,24 +6,24 @@ little (Mitzenmacher, The Power of Two Choices).
 """
 
 from lbjwt.upstream._request cimport UpstreamRequest
-from lbjwt.upstream.balancing._members cimport Members
+from lbjwt.upstream.balancing._members cimport SAMPLE, Members
 
 cdef enum:
     COMPARED = 64                # endpoints up to which all are compared
-    SAMPLE = 4                   # endpoints drawn of more
 
 
 cdef class LeastRequests(Balancing):
 
     cdef Py_ssize_t pick(self, Members members, UpstreamRequest request):
-        cdef Py_ssize_t at, best = -1
+        cdef Py_ssize_t place, at, best = -1
         if members.count > COMPARED:
-            for _ in range(SAMPLE):
-                at = members.draw()
-                if at >= 0 and at != best and members.is_usable(at) and (best < 0 or members.is_less_loaded(at, best)):
+            members.draw_sample()
+            for place in range(SAMPLE):
+                at = members.sample[place]
+                if at >= 0 and at != best and (best < 0 or members.is_less_loaded(at, best)) and members.is_usable(at):
                     best = at
             return best if best >= 0 else members.draw_usable(0)
         for at in range(members.count):
-            if members.is_usable(at) and (best < 0 or members.is_less_loaded(at, best)):
+            if (best < 0 or members.is_less_loaded(at, best)) and members.is_usable(at):
                 best = at
         return best

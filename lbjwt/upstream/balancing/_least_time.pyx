@@ -12,11 +12,10 @@ An endpoint that fails at once is fast. Ejection takes care of it, as under ever
 """
 
 from lbjwt.upstream._request cimport UpstreamRequest
-from lbjwt.upstream.balancing._members cimport Members
+from lbjwt.upstream.balancing._members cimport SAMPLE, Members
 
 cdef enum:
     COMPARED = 64                # endpoints up to which all are compared
-    SAMPLE = 4                   # endpoints drawn of more, as under least requests
 
 cdef double PART = 1.0 / 32.0    # of a mean that a new response time makes up
 cdef double LEAST = 1e-4         # seconds: the clock of deadlines has a grain of some milliseconds, and tells many responses as none
@@ -30,12 +29,13 @@ cdef class LeastTime(Balancing):
         self.measures = True
 
     cdef Py_ssize_t pick(self, Members members, UpstreamRequest request):
-        cdef Py_ssize_t at, best = -1
+        cdef Py_ssize_t place, at, best = -1
         if members.now >= self._fades_at:
             self._fade(members)
         if members.count > COMPARED:
-            for _ in range(SAMPLE):
-                at = members.draw()
+            members.draw_sample()
+            for place in range(SAMPLE):
+                at = members.sample[place]
                 if at >= 0 and at != best and members.is_usable(at) and (best < 0 or self._is_faster(members, at, best)):
                     best = at
             return best if best >= 0 else members.draw_usable(0)

@@ -13,9 +13,14 @@ import os
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport fmax
 
-from lbjwt.upstream._availability cimport is_healthy, is_reachable, takes_requests, weight_of
+from lbjwt.upstream._availability cimport is_healthy, takes_requests, weight_of
 from lbjwt.upstream._endpoint cimport Endpoint
+from lbjwt.upstream._pool cimport Pool
+from lbjwt.upstream._prefetch cimport prefetch
 from lbjwt.upstream.balancing._key cimport hash_of
+
+cdef enum:
+    LINE = 64                    # bytes of a cache line
 
 cdef double SLOW_BEGIN = 0.1     # share of its weight with which an endpoint begins under slow start
 
@@ -34,9 +39,10 @@ cdef class Members:
         self.count = len(self.endpoints)
         self.slow_start = slow_start
         self._random = int.from_bytes(os.urandom(8), "little") | 1
-        self.at = <Member *>PyMem_Calloc(max(self.count, 1), sizeof(Member))
-        if self.at is NULL:
+        self._memory = PyMem_Calloc(self.count + 1, sizeof(Member))
+        if self._memory is NULL:
             raise MemoryError
+        self.at = <Member *>((<size_t>self._memory + sizeof(Member) - 1) & ~(sizeof(Member) - 1))
         if before is not None:
             self.clock = before.clock
         for at in range(self.count):
@@ -48,6 +54,7 @@ cdef class Members:
             member.backup = endpoint.backup
             member.identity = hash_of(endpoint.label, len(endpoint.label))
             member.endpoint = <void *>endpoint
+            member.pool = <void *>endpoint.pool
             self.has_backups = self.has_backups or endpoint.backup
             if before is not None and endpoint._position >= 0:
                 member.turn = before.at[endpoint._position].turn
@@ -55,9 +62,12 @@ cdef class Members:
         for at in range(self.count):
             (<Endpoint>self.endpoints[at])._position = at
         self._prepare_draws()
+        for at in range(SAMPLE):
+            self._next_sample[at] = <int32_t>self.draw()
+            self._sample_after[at] = <int32_t>self.draw()
 
     def __dealloc__(self):
-        PyMem_Free(self.at)
+        PyMem_Free(self._memory)
         PyMem_Free(self._keeps)
         PyMem_Free(self._others)
 
@@ -66,47 +76,25 @@ cdef class Members:
         self.now = now
         self.tier = HEALTHY
 
-    cdef bint is_usable(self, Py_ssize_t at):
-        cdef Member *member = &self.at[at]
-        cdef EndpointState *state = member.state
-        if not takes_requests(state, member.weight):
-            return False
-        if self.tier <= BACKUP:
-            if member.backup != <int64_t>self.tier or not is_healthy(state, self.now):
-                return False
-        elif self.tier == PANIC and (member.backup or not is_reachable(state, self.now)):
-            return False
-        if state.connections >= member.limit and (<Endpoint>member.endpoint).is_full(self.now):
-            return False
-        return self.tried is None or <Endpoint>member.endpoint not in self.tried
+    cdef bint _is_full(self, Py_ssize_t at) except? -1:
+        return (<Endpoint>self.at[at].endpoint).is_full(self.now)
+
+    cdef bint _was_tried(self, Py_ssize_t at) except? -1:
+        return <Endpoint>self.at[at].endpoint in self.tried
 
     cdef bint is_waited_for(self, Py_ssize_t at, bint healthy):
         cdef Member *member = &self.at[at]
         cdef EndpointState *state = member.state
         return (takes_requests(state, member.weight) and (not healthy or is_healthy(state, self.now))
-                and (<Endpoint>member.endpoint).is_full(self.now) and (self.tried is None or <Endpoint>member.endpoint not in self.tried))
+                and self._is_full(at) and (self.tried is None or not self._was_tried(at)))
 
-    cdef int64_t share(self, Py_ssize_t at) noexcept:
-        cdef EndpointState *state = self.at[at].state
-        cdef int64_t whole = weight_of(state, self.at[at].weight) << 10
-        cdef double age
-        if self.slow_start == 0.0 or state.serving_since == 0.0:
-            return whole
-        age = fmax(self.now - state.serving_since, 0.0)
+    cdef int64_t _slow_share(self, const EndpointState *state, int64_t whole) noexcept:
+        cdef double age = fmax(self.now - state.serving_since, 0.0)
         if age >= self.slow_start:
             return whole
         return max(<int64_t>(whole * (SLOW_BEGIN + (1.0 - SLOW_BEGIN) * age / self.slow_start)), 1)
 
-    cdef bint is_less_loaded(self, Py_ssize_t one, Py_ssize_t other) noexcept:
-        """Fewer requests in flight for its weight, over all workers; of equals, the one whose turn comes first."""
-        cdef int64_t load = self.at[one].state.in_flight * self.share(other)
-        cdef int64_t least = self.at[other].state.in_flight * self.share(one)
-        return load < least or (load == least and self.begin_of_turn(one) < self.begin_of_turn(other))
-
     # --- turns --------------------------------------------------------------------------------------------------------
-
-    cdef double begin_of_turn(self, Py_ssize_t at) noexcept:
-        return self.at[at].turn if self.at[at].turn > self.clock else self.clock
 
     cdef void take_turn(self, Py_ssize_t at) noexcept:
         self.clock = self.begin_of_turn(at)
@@ -152,6 +140,27 @@ cdef class Members:
             if self.is_usable(at):
                 return at
         return -1
+
+    cdef void draw_sample(self) noexcept:
+        """
+        What is drawn is the sample of the request after the next one. Its members are fetched first, with the next request what they lead to, and
+        then the connection that a request would get.
+        """
+        cdef Py_ssize_t place
+        cdef int32_t at
+        for place in range(SAMPLE):
+            at = self.sample[place] = self._next_sample[place]
+            if at >= 0:
+                prefetch(<void *>(<Pool>self.at[at].pool).newest)
+            at = self._next_sample[place] = self._sample_after[place]
+            if at >= 0:
+                prefetch(self.at[at].state)
+                prefetch(self.at[at].endpoint)
+                prefetch(self.at[at].pool)
+                prefetch(<char *>self.at[at].pool + LINE)
+            at = self._sample_after[place] = <int32_t>self.draw()
+            if at >= 0:
+                prefetch(&self.at[at])
 
     cdef bint refresh(self, double now):
         self.now = now
