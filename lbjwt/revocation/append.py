@@ -5,9 +5,9 @@ One write(2) with O_APPEND, so that entries of several writers do not mix. Write
 kernel copies it page by page. The file must exist: no balancer would watch a new file under a mistyped name.
 """
 
-import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,8 @@ from lbjwt.files import open_regular
 from lbjwt.revocation.watched import MAX_FILE
 
 ATTEMPTS: Final = 5  # when an editor replaces the file meanwhile
+LOCK_WAIT: Final = 10.0  # seconds for other writers, each of which takes milliseconds; a program that holds the lock for longer is no writer
+LOCK_POLL: Final = 0.005  # seconds between two attempts to lock the file
 
 
 def append_entries(path: Path, changes: Sequence[Change]) -> bool:
@@ -28,14 +30,14 @@ def append_entries(path: Path, changes: Sequence[Change]) -> bool:
         False when nothing was written, because every change is an undo of an entry that the file does not have.
 
     Raises:
-        RevocationError: The file does not exist, cannot be written, or has an invalid line, so that balancers ignore its changes.
+        RevocationError: The file does not exist, cannot be written, is locked by another program, or has an invalid line, so that balancers
+            ignore its changes.
     """
     try:
         for _ in range(ATTEMPTS):
             descriptor, _ = open_regular(path, os.O_RDWR | os.O_APPEND)
             try:
-                with contextlib.suppress(OSError):  # a file system without locks
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)  # until the descriptor is closed
+                _lock(path, descriptor)
                 if os.fstat(descriptor).st_size > MAX_FILE:
                     raise RevocationError(f"{path} is larger than {MAX_FILE} bytes")
                 written = _append(path, descriptor, changes)
@@ -49,6 +51,22 @@ def append_entries(path: Path, changes: Sequence[Change]) -> bool:
     except OSError as error:
         raise RevocationError(f"{path} cannot be written: {error.strerror}") from None
     raise RevocationError(f"{path} keeps being replaced, so lbjwt cannot tell whether the entry was written")
+
+
+def _lock(path: Path, descriptor: int) -> None:
+    """Lock the file until the descriptor is closed. On a file system without locks, do nothing."""
+    give_up = time.monotonic() + LOCK_WAIT
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                raise RevocationError(f"{path} is locked by another program; no entry was added") from None
+            time.sleep(LOCK_POLL)
+        except OSError:
+            return
+        else:
+            return
 
 
 def _append(path: Path, descriptor: int, changes: Sequence[Change]) -> bool:

@@ -352,6 +352,18 @@ def test_a_writer_waits_for_the_write_of_another(file: Path):
     assert file.read_bytes() == lines("a", "b", "c")
 
 
+def test_a_writer_gives_up_when_the_file_stays_locked(file: Path, monkeypatch: pytest.MonkeyPatch):
+    """A program that holds the lock and never writes: an error that says so, and nothing was added."""
+    monkeypatch.setattr("lbjwt.revocation.append.LOCK_WAIT", 0.05)
+    before = file.read_bytes()
+    with file.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(RevocationError, match="is locked by another program; no entry was added"):
+            append_entries(file, [entry("c")])
+    assert file.read_bytes() == before
+    assert append_entries(file, [entry("c")])
+
+
 WRITER = """
 import sys
 from pathlib import Path
