@@ -84,7 +84,8 @@ async def _shell(line: str) -> str:
         "sh", "-c", line, stdin=null, stdout=pipe, stderr=null, start_new_session=True
     )
     try:
-        printed, _ = await asyncio.wait_for(child.communicate(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            printed, _ = await child.communicate()
     except TimeoutError:
         raise RuntimeError(f"took longer than {PATIENCE:.0f} s") from None
     finally:

@@ -56,7 +56,8 @@ class MemberUpdates:
         future = self._waiting[self._sent] = asyncio.get_running_loop().create_future()
         try:
             self._send(self._sent, discovered)
-            generation = await asyncio.wait_for(future, ANSWER_LIMIT)
+            async with asyncio.timeout(ANSWER_LIMIT):
+                generation = await future
         except TimeoutError:
             raise NotHandedOut("the supervisor did not answer") from None
         finally:

@@ -42,7 +42,8 @@ class ReloadRequests:
         self._waiting[future] = self._board.request_reload()
         try:
             os.kill(self._supervisor, signal.SIGHUP)
-            return await asyncio.wait_for(future, LIMIT)
+            async with asyncio.timeout(LIMIT):
+                return await future
         finally:
             del self._waiting[future]
 

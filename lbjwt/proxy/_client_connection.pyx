@@ -121,7 +121,8 @@ cdef class ClientConnection(BackendStream):
     cdef void _lose(self, bint clean):
         cdef Exchange exchange
         if self.phase == CONNECTING:
-            self.connect_failed("cannot be reached: the connection ended during the TLS handshake")
+            # ignoring: the worker ends it, as it stops or the endpoint has left
+            self.connect_failed("cannot be reached: the connection ended during the TLS handshake", self.connection.ignoring)
             return
         exchange = <Exchange>self.request
         self._leave_pool()

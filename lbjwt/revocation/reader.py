@@ -110,7 +110,8 @@ class RevocationReader:
         prune_at = time.monotonic() + PRUNE
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._poked.wait(), self._check)
+                async with asyncio.timeout(self._check):
+                    await self._poked.wait()
             self._poked.clear()
             for part in self._parts:
                 try:

@@ -224,6 +224,35 @@ async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.close()
 
 
+def test_a_handshake_that_the_balancer_gives_up_is_no_failure_of_the_endpoint(
+    play: Scene, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client has gone, and then the balancer ends, while the endpoint has yet to answer: the log does not say that it fails."""
+    accepted = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        try:
+            while await reader.read(4096):
+                pass
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def scene() -> None:
+        async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+            address = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+            async with LoadBalancer(configuration(tmp_path, address, tls=tls(authority))) as balancer:
+                asking = asyncio.ensure_future(ask(balancer.addresses[0]))
+                await accepted.wait()
+                asking.cancel()
+                await asyncio.wait({asking})
+
+    play(scene())
+    assert [line for line in caplog.messages if "fails" in line] == []
+
+
 def test_without_verification_any_certificate_will_do(play: Scene, tmp_path: Path, authority: Authority) -> None:
     """`verify: false` says so; without it the authorities of the system decide, and do not know this one."""
 

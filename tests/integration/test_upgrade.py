@@ -169,7 +169,7 @@ def test_five_upgrades_under_load(service):
     assert eventually(lambda: children(running.process.pid) == [serving])
     assert len(running.family()) == 2 + 2 + 1  # the relay, the supervisor, two workers, the control process
     assert get(f"{running.admin}/readyz")[0] == 200
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
     assert not living(serving)
 
 
@@ -199,7 +199,7 @@ def test_a_program_that_cannot_start_changes_nothing(service, tmp_path, mode, wh
         running.upgrade()
         assert post(running, {"jti": "two"}) == 200
     assert clients.failures == []
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
 
 
 def post(running, entry, path="/revocations"):
@@ -223,7 +223,7 @@ def test_revocations_survive(service, tmp_path, place):
         running.upgrade()
         assert running.ask() == 401
     assert len(list(temporary.glob("lbjwt-*"))) == (place == "temporary")
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
     assert list(temporary.iterdir()) == []
 
 
@@ -243,7 +243,7 @@ def test_a_locked_directory_stays_locked(service, tmp_path):
     second = LoggedProcess(command, other)
     assert second.end() == 2
     assert "another lbjwt uses" in second.log, second.log
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
     third = LoggedProcess(command, other)
     third.wait_for("ready: 1 worker")
     third.process.send_signal(signal.SIGTERM)
@@ -261,7 +261,7 @@ def test_the_number_of_workers_may_change(service):
             running.wait_for(rf"ready: {workers} worker")
     assert clients.failures == []
     assert clients.answered["fresh"] > 200
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
 
 
 def asked(path):
@@ -303,7 +303,7 @@ def test_a_listener_may_come_and_go(service):
             socket.create_connection(("127.0.0.1", other), timeout=5).close()
         assert running.ask() == 200
         assert asked(path) == 200
-        assert running.stop() == 0
+        assert running.stop() == 0, running.log
         assert list(directory.iterdir()) == []
 
 
@@ -323,15 +323,20 @@ def test_what_is_under_way_gets_its_response_from_the_old_program(service, scene
         running.process.send_signal(signal.SIGUSR2)
         running.wait_for("SIGUSR2: an upgrade is under way already")
         running.wait_for(UPGRADED)
-        checks.request("GET", "/up")
-        response = checks.getresponse()
-        assert (response.status, response.read(), response.headers["Connection"]) == (200, b"ready\n", "close")
+
+        def is_told_to_leave() -> bool:
+            checks.request("GET", "/up")
+            response = checks.getresponse()
+            assert (response.status, response.read()) == (200, b"ready\n")
+            return response.headers["Connection"] == "close"
+
+        assert eventually(is_told_to_leave)  # the old worker hears a moment after the log that it drains
         scene.release.set()
         response = slow.getresponse()
         assert (response.status, response.read(), response.headers["Connection"]) == (200, b"hello", "close")
     running.wait_for("supervisor.: drained")
     assert running.count(UPGRADED) == 1
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
 
 
 def test_fetched_keys_survive_an_issuer_that_is_down(service):
@@ -348,7 +353,7 @@ def test_fetched_keys_survive_an_issuer_that_is_down(service):
     running.upgrade()
     assert running.ask() == 200
     assert get(f"{running.admin}/readyz")[0] == 200
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
 
 
 def test_a_program_without_keys_does_not_replace_one_that_has_them(service):
@@ -360,7 +365,7 @@ def test_a_program_without_keys_does_not_replace_one_that_has_them(service):
     )
     running.upgrade(FAILED)
     assert running.ask() == 200
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
 
 
 @pytest.mark.quiet
@@ -454,7 +459,7 @@ def test_signals_go_to_the_program_that_serves(service, tmp_path):
     (tmp_path / "access.log").rename(tmp_path / "access.1")
     running.process.send_signal(signal.SIGUSR1)
     assert eventually((tmp_path / "access.log").exists)
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
 
 
 def test_a_variable_that_is_not_meant_for_it_prevents_a_start(tmp_path):
@@ -495,7 +500,7 @@ def test_a_reload_works_after_an_upgrade(service):
     assert clients.failures == []
     running.process.send_signal(signal.SIGHUP)
     running.wait_for("configuration reloaded: no changes")
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
 
 
 def test_a_file_that_changes_during_an_upgrade_is_told_once_and_read_afterwards(service):
@@ -510,7 +515,7 @@ def test_a_file_that_changes_during_an_upgrade_is_told_once_and_read_afterwards(
     running.wait_for("configuration reloaded: 1 change: realm changed")
     assert FAILED in running.log.partition("configuration reloaded")[0]
     assert running.count("the configuration file has changed") == 1
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
 
 
 def test_signals_during_an_upgrade_reach_the_new_program(service):
@@ -523,7 +528,7 @@ def test_signals_during_an_upgrade_reach_the_new_program(service):
     running.wait_for(UPGRADED)
     running.wait_for("configuration reloaded: no changes")
     assert eventually(lambda: running.count("SIGUSR1: workers reopen") == 2, 10.0), running.log
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
 
 
 def test_a_reload_during_an_upgrade_is_answered_when_no_program_judges_by_the_old_configuration(service):
@@ -544,7 +549,7 @@ def test_a_reload_during_an_upgrade_is_answered_when_no_program_judges_by_the_ol
         assert [running.ask() for _ in range(20)] == [401] * 20
         assert b" 200 " not in last_answer(kept, head + b"\r\n")
         assert b" 200 " not in last_answer(half, b"\r\n")
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log
 
 
 def last_answer(sock, data):
@@ -577,4 +582,4 @@ def test_a_reload_during_an_upgrade_that_fails_takes_no_listener_from_the_old_pr
     running.wait_for("configuration reloaded: 1 change")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log

@@ -38,7 +38,7 @@ def test_a_file_without_endpoints_travels_with_the_others() -> None:
     assert Discovered.decoded(known.encoded()) == known
 
 
-def publish(apply: Callable[[Board], object], monkeypatch: pytest.MonkeyPatch) -> None:
+def publish(apply: Callable[[Board], object], monkeypatch: pytest.MonkeyPatch, *, cancels: bool = False) -> None:
     """Hand something out that becomes generation 3, to a control process that applies it and to one worker that does what it is told."""
     monkeypatch.setattr(os, "kill", lambda pid, number: None)
 
@@ -56,6 +56,8 @@ def publish(apply: Callable[[Board], object], monkeypatch: pytest.MonkeyPatch) -
         assert answer is not None
         updates.answered(answer.kind, read_memory(answer.body))
         answer.close()
+        if cancels:
+            publishing.cancel()
         try:
             await publishing
         finally:
@@ -72,6 +74,12 @@ def test_members_that_every_process_applied_are_handed_out(monkeypatch: pytest.M
 def test_members_that_a_worker_could_not_apply_are_not_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotHandedOut, match="a process could not apply them"):
         publish(lambda board: board.set_failed_generation(3), monkeypatch)
+
+
+def test_a_cancellation_that_comes_with_the_answer_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the control process would wait at its end for a task that goes on."""
+    with pytest.raises(asyncio.CancelledError):
+        publish(lambda board: board.set_generation(3), monkeypatch, cancels=True)
 
 
 def test_what_could_not_be_handed_out_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,8 @@ class Resolver:
     async def first(self, timeout: float) -> bool:
         """Wait until each name was asked for once; False after `timeout` seconds."""
         try:
-            await asyncio.wait_for(self._first.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._first.wait()
         except TimeoutError:
             return False
         return True
