@@ -203,7 +203,9 @@ class Balancer:
         """The records written so far (the balancer flushes about once a second)."""
         if not self.access_log_path.exists():
             return []
-        return [json.loads(line) for line in self.access_log_path.read_bytes().splitlines() if line.strip()]
+        # Whoever reads while a worker writes several pages may get the first of them, and half a line at its end.
+        whole = self.access_log_path.read_bytes().rpartition(b"\n")[0]
+        return [json.loads(line) for line in whole.split(b"\n") if line.strip()]
 
     def settled_access_log(self, count: int, timeout: float = 20.0) -> list[dict[str, Any]]:
         """The access log once it has at least `count` records, or as it is after `timeout` seconds."""

@@ -206,7 +206,7 @@ class Http2Client:
 
     def flush(self) -> None:
         """Send what is queued. A peer that has closed may have sent something before, which is still to be read."""
-        with suppress(BrokenPipeError):
+        with suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(self.peer.output())
 
     def receive(self) -> bool:

@@ -78,6 +78,7 @@ CLUSTERS: dict[str, dict[str, Any]] = {
     "few": {"http2": {"max_streams": 2}, "max_connections": 2},
     "moving": {},
     "quick": {"connect_timeout": "300ms", "response_timeout": "300ms"},
+    "opening": {"connect_timeout": "2s"},  # one that a busy machine keeps
 }
 
 

@@ -94,4 +94,4 @@ def serve(tmp_path):
                 one.end()
             except subprocess.TimeoutExpired:
                 one.process.kill()
-                one.end()
+        one.end()

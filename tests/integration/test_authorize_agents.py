@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -62,7 +61,7 @@ class Asked:
         return connection
 
     def log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.balancer.access_log_path.read_text().splitlines()]
+        return self.balancer.access_log()
 
 
 def settings(issuer: Issuer, ports: dict[str, int], directory: Path) -> dict[str, Any]:

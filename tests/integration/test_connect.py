@@ -171,10 +171,11 @@ def test_a_shortage_of_descriptors_that_lasts_is_not_the_endpoint_s(
 
 
 @pytest.mark.parametrize(
-    ("dead", "cause"), [("deaf", "no connection within 0.6 s"), ("refusing", "Connection refused")]
+    ("dead", "timeout", "cause"),
+    [("deaf", 0.6, "no connection within 0.6 s"), ("refusing", 60.0, "Connection refused")],
 )
 def test_a_name_without_a_live_address_fails_once(
-    play: Scene, caplog: pytest.LogCaptureFixture, dead: str, cause: str
+    play: Scene, caplog: pytest.LogCaptureFixture, dead: str, timeout: float, cause: str
 ) -> None:
     """The timeout is that of all attempts together, and no socket is left."""
 
@@ -182,7 +183,7 @@ def test_a_name_without_a_live_address_fails_once(
         with contextlib.ExitStack() as stack:
             for address in ADDRESSES if dead == "deaf" else ():
                 stack.enter_context(deaf(address, port))
-            scenery = Scenery(ADDRESSES, port, timeout=0.6)
+            scenery = Scenery(ADDRESSES, port, timeout=timeout)
             assert not await scenery.connects()
             assert scenery.endpoint.pool.open == 0
             await scenery.close()

@@ -237,7 +237,7 @@ def test_a_stream_whose_token_is_withdrawn_ends_as_unauthenticated(scene: Scene)
     service.cancelled.clear()
     assert stage.balancer.admin_post("/revocations", {"jti": "withdrawn"})[0] in (200, 201, 202)
     assert failure(lambda: next(stream)) == (CODE.UNAUTHENTICATED, "unauthorized")
-    assert service.cancelled.wait(5)
+    assert service.cancelled.wait(30)
 
 
 def test_calls_are_counted_by_the_status_that_their_client_got(scene: Scene) -> None:
@@ -247,6 +247,7 @@ def test_calls_are_counted_by_the_status_that_their_client_got(scene: Scene) -> 
     def count(status: str) -> float:
         return stage.balancer.metric("lbjwt_grpc_calls_total", grpc_status=status)
 
+    assert eventually(lambda: stage.balancer.metric("lbjwt_requests_in_flight") == 0), "of the tests before"
     before = {status: count(status) for status in ("0", "5", "14", "16", "13", "none")}
     requests = stage.balancer.metric("lbjwt_http2_requests_total")
     assert calls(scene).unary()(b"x") == b"x"
@@ -276,11 +277,15 @@ def test_the_deadline_of_a_client_ends_its_call(scene: Scene, service: str) -> N
     late = (b"grpc-timeout", b"150m")
     body = b"\0\0\0\0\0"
     assert status_in_head(call(scene, f"/{service}/Hang", late, body=body)) == 4
-    reply = call(scene, f"/{service}/Endless", late, body=body)
+    # Time enough for the response to begin, on a busy machine too.
+    reply = call(scene, f"/{service}/Endless", (b"grpc-timeout", b"3S"), body=body)
     assert reply.body.startswith(b"\0\0\0\0") and status_in_trailers(reply) == 4
-    assert scene[0].balancer.metric("lbjwt_endpoint_ejected") == 0
+    cluster = "main" if service == "test.Echo" else "broken"
+    assert scene[0].balancer.metric("lbjwt_endpoint_ejected", cluster=cluster) == 0
     # A service of gRPC may say it first, as its own status.
-    assert service == "test.Echo" or scene[0].balancer.metric("lbjwt_errors_total", reason="deadline_exceeded") >= 2
+    assert service == "test.Echo" or eventually(
+        lambda: scene[0].balancer.metric("lbjwt_errors_total", reason="deadline_exceeded") >= 2
+    )
 
 
 def test_a_deadline_is_passed_on_as_it_came(scene: Scene) -> None:
@@ -394,6 +399,7 @@ def test_a_client_that_does_not_read_is_reset(scene: Scene) -> None:
     with Http2Client(stage.plain, window=1000) as made:
         token = stage.tokens.mint(jti="unread")
         number = made.begin(head("POST", "/raw.Service/Flood", host="x", token=token, more=TYPE), MESSAGE)
+        made.until(lambda: made.peer.replies[number].status == 200)
         assert service.raw.stuck.wait(20)
         assert stage.balancer.admin_post("/revocations", {"jti": "unread"})[0] in (200, 201, 202)
         reply = made.reply(number)

@@ -114,6 +114,7 @@ def test_records_of_one_byte(stage: Stage, files: Path) -> None:
 
 def test_no_room_for_another_connection(stage: Stage, files: Path) -> None:
     """Past `max_connections` a client is turned away without a handshake; streams of the others are served, and room is given back."""
+    assert eventually(lambda: stage.balancer.metric("lbjwt_connections") == 0), "of the tests before"
     clients = [Http2Client(stage.port, tls=trust(files)) for _ in range(MAX_CONNECTIONS)]
     try:
         with pytest.raises((ConnectionError, ssl.SSLError)):
@@ -187,10 +188,12 @@ def test_a_replaced_program_loses_no_stream(tmp_path: Path) -> None:
             slow = patient.begin(head("GET", "/slow/1000", token=stage.token))
             for visitor in visitors:
                 visitor.start()
+            assert eventually(lambda: all(visitor.served > 5 for visitor in visitors))
             stage.balancer.signal(signal.SIGUSR2)
-            assert eventually(lambda: "drained" in stage.balancer.stderr, 30.0), stage.balancer.stderr
+            assert eventually(lambda: "drained" in stage.balancer.stderr, 90.0), stage.balancer.stderr
             assert patient.reply(slow).status == 200
             assert patient.is_closed() and patient.peer.goaways[0][0] == 2**31 - 1
+        eventually(lambda: all(visitor.connections >= 2 for visitor in visitors))
         for visitor in visitors:
             visitor.over.set()
             visitor.join()

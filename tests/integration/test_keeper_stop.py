@@ -19,7 +19,7 @@ start = keeper._Keeper.start
 async def slow(self, stack):
     if Path("slow").exists():
         Path("begun").touch()
-        time.sleep(3.0)
+        time.sleep(2.0)
     await start(self, stack)
 keeper._Keeper.start = slow
 from lbjwt.cli import main

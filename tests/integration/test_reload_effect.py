@@ -101,13 +101,13 @@ def test_a_watched_file_needs_no_signal(tmp_path: Path) -> None:
     with reload_scene(tmp_path, watch=True) as stage:
         reloads, watchers = Reloads(stage), Watchers(stage)
         reloads.write()
-        assert watchers.wait_for(reloads.realm, 5.0) < 5.0
+        assert watchers.wait_for(reloads.realm, 60.0) < 60.0
         write_file(stage.balancer.config_path, '{"listeners": ')
-        assert eventually(lambda: stage.balancer.metric(SUCCESSFUL) == 0, 5.0)
+        assert eventually(lambda: stage.balancer.metric(SUCCESSFUL) == 0)
         assert watchers.realms() == [reloads.realm] * 2
         reloads.write()
-        assert watchers.wait_for(reloads.realm, 5.0) < 5.0
-        assert eventually(lambda: stage.balancer.metric(SUCCESSFUL) == 1, 5.0)
+        assert watchers.wait_for(reloads.realm, 60.0) < 60.0
+        assert eventually(lambda: stage.balancer.metric(SUCCESSFUL) == 1)
         watchers.close()
 
 

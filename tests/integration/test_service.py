@@ -16,6 +16,7 @@ from lbjwt import LbjwtError, LoadBalancer
 from lbjwt.config.model import Revocation
 from lbjwt.errors import ConfigurationError
 from lbjwt.observe._board import Board
+from tests.harness.ports import free_port
 from tests.integration.service_scene import TOKENS, backend, configuration
 
 Scene = Callable[[Coroutine[Any, Any, None]], None]
@@ -71,12 +72,19 @@ def test_leaving_answers_what_is_under_way(play: Scene, tmp_path: Path) -> None:
 
     async def scene() -> None:
         async with backend() as (seen, port):
+
+            async def answer_while_draining(balancer: LoadBalancer) -> None:
+                while not balancer.board.draining:
+                    await asyncio.sleep(0.01)
+                seen.gate.set()
+
             seen.gate.clear()
             async with LoadBalancer(configuration(tmp_path, port)) as balancer:
                 (address,) = balancer.addresses
                 under_way = asyncio.create_task(ask(address, request(b"late", TOKENS.mint())))
                 await seen.arrived.wait()
-                asyncio.get_running_loop().call_later(0.1, seen.gate.set)
+                answering = asyncio.create_task(answer_while_draining(balancer))
+            await answering
             head, body = await under_way
             assert head.startswith(b"HTTP/1.1 200 ") and b"\r\nConnection: close\r\n" in head and body == b"late"
             with pytest.raises(ConnectionRefusedError):
@@ -92,6 +100,7 @@ def test_a_fault_of_ours_is_told_by_its_kind(play: Scene, tmp_path: Path, caplog
         async with backend() as (seen, port):
             whole = configuration(tmp_path, port).model_copy(update={"revocation": Revocation()})
             async with LoadBalancer(whole) as balancer:
+                balancer._periodic.stop()  # none of its own looks comes between
                 reader: Any = balancer._revocations
 
                 def revokes(*arguments: object) -> bool:
@@ -113,9 +122,7 @@ def test_a_start_that_fails_leaves_nothing_behind(play: Scene, tmp_path: Path) -
     """Without its key file the block is not entered, the reason is told, and the port can be had by the next one."""
 
     async def scene() -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         balancer = LoadBalancer(configuration(tmp_path, 1, f"127.0.0.1:{port}", "absent.json"))
         with pytest.raises(LbjwtError, match=r"absent\.json"):
             async with balancer:

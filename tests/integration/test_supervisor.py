@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.ports import free_port
 from tests.harness.procfs import network_sockets
 from tests.harness.waiting import eventually
 from tests.integration.logged import LoggedProcess
@@ -44,8 +45,8 @@ def worker(shared, slot):
     if mode == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     socks = bindings.slots[slot][0]
-    if mode == "late":
-        time.sleep(0.5)
+    while mode == "late" and not os.path.exists(f"{folder}/go"):
+        time.sleep(0.02)
     for sock in socks:
         sock.listen(128)
     board.set_keys(1, 1.0)
@@ -65,9 +66,10 @@ def worker(shared, slot):
             board.add("requests", 1, 2)
             if line == b"state":
                 client.sendall(f"{board.ready} {board.draining} {board.restarts} {sum(board.totals()['requests'])}".encode())
-            elif line.startswith(b"sleep "):
-                open(f"{folder}/asleep", "w").close()
-                time.sleep(float(line[6:]))
+            elif line == b"wait":
+                open(f"{folder}/waits", "w").close()
+                while not (stopping and os.path.exists(f"{folder}/go")):
+                    time.sleep(0.02)
                 client.sendall(f"{board.ready} {board.draining}".encode())
             else:
                 client.sendall(b"%d" % os.getpid())
@@ -113,7 +115,7 @@ class Supervisor(LoggedProcess):
             client.sendall(line + b"\n")
             return client.recv(100).decode()
 
-    def ask_until_answered(self, seconds=3.0):
+    def ask_until_answered(self, seconds=30.0):
         deadline = time.monotonic() + seconds
         while True:
             with contextlib.suppress(OSError):
@@ -153,11 +155,11 @@ def supervise(tmp_path):
     for one in made:
         if one.process.poll() is None:
             one.process.kill()
-            one.end()
         if (tmp_path / "starts").exists():
             for _, pid, _ in one.starts():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+        one.end()
 
 
 def gone(pid):
@@ -211,6 +213,7 @@ def test_nobody_is_queued_before_a_worker_listens(supervise):
     port = supervisor.port
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=1)
+    (supervisor.folder / "go").touch()
     supervisor.up()
     assert supervisor.ask()
     assert supervisor.log.count("ready: 1 worker, 1 endpoint") == 1
@@ -219,21 +222,22 @@ def test_nobody_is_queued_before_a_worker_listens(supervise):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains(supervise, number):
     """SIGTERM and SIGINT: not ready at once, new clients are refused, the request under way is answered, exit code 0."""
-    supervisor = supervise().up()
+    supervisor = supervise(drain=60.0).up()
     with socket.create_connection(("127.0.0.1", supervisor.port), timeout=30) as client:
-        client.sendall(b"sleep 2.5\n")
-        assert eventually((supervisor.folder / "asleep").exists)
+        client.sendall(b"wait\n")
+        assert eventually((supervisor.folder / "waits").exists)
         supervisor.send(number)
-        assert eventually(supervisor.refuses, 2.0)
+        assert eventually(supervisor.refuses)
+        (supervisor.folder / "go").touch()
         assert client.recv(100) == b"False True"
     assert supervisor.end() == 0
-    assert "draining for at most 5 s" in supervisor.log
+    assert "draining for at most 60 s" in supervisor.log
     assert supervisor.log.rstrip().endswith("stopped")
 
 
 def test_a_second_signal_ends_it_now(supervise):
     """Twice SIGTERM: over long before the drain is, although a worker is busy for longer, exit code 0, no process left."""
-    supervisor = supervise("stubborn").up()
+    supervisor = supervise("stubborn", drain=60.0).up()
     pid = int(supervisor.ask())
     supervisor.send(signal.SIGTERM)
     supervisor.wait_for("draining")
@@ -242,7 +246,7 @@ def test_a_second_signal_ends_it_now(supervise):
     started = time.monotonic()
     supervisor.send(signal.SIGTERM)
     assert supervisor.end() == 0
-    assert time.monotonic() - started < 4.0
+    assert time.monotonic() - started < 30.0
     assert gone(pid)
 
 
@@ -311,7 +315,7 @@ def test_a_worker_that_dies_later_is_replaced_until_it_can_start_again(supervise
     os.kill(int(supervisor.ask()), signal.SIGKILL)
     supervisor.wait_for("ended with code 1; the next one starts")
     (tmp_path / "broken").unlink()
-    assert supervisor.ask_until_answered(5.0)
+    assert supervisor.ask_until_answered()
 
 
 @pytest.mark.quiet
@@ -335,8 +339,8 @@ def test_a_slot_that_dies_at_start_is_no_fork_bomb_and_disturbs_nobody(supervise
 
 def test_workers_end_with_a_supervisor_that_is_killed(supervise, tmp_path):
     """SIGKILL of the supervisor: workers drain and go, and the port can be had again."""
-    supervisor = supervise(workers=2).up()
-    port = supervisor.port
+    port = free_port()
+    supervisor = supervise(workers=2, port=str(port)).up()
     pids = [pid for _, pid, _ in supervisor.starts()]
     supervisor.send(signal.SIGKILL)
     assert supervisor.end() == -signal.SIGKILL
@@ -351,10 +355,8 @@ def test_other_signals(supervise, tmp_path):
     """SIGUSR1 reaches every worker and leaves the service as it is."""
     supervisor = supervise(workers=2).up()
     supervisor.send(signal.SIGUSR1)
-    deadline = time.monotonic() + 2.0
-    while not (tmp_path / "reopened").exists() or (tmp_path / "reopened").read_text() != "xx":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    reopened = tmp_path / "reopened"
+    assert eventually(lambda: reopened.exists() and reopened.read_text() == "xx")
     assert supervisor.ask()
     assert len(supervisor.starts()) == 2
     supervisor.send(signal.SIGTERM)
