@@ -200,10 +200,15 @@ class Balancer:
         return self.admin_get(path)[0]
 
     def access_log(self) -> list[dict[str, Any]]:
-        """The records written so far (the balancer flushes about once a second)."""
+        """
+        The records written so far (the balancer flushes about once a second).
+
+        A write of several pages shows page by page: what stands behind the last line end is not a record yet.
+        """
         if not self.access_log_path.exists():
             return []
-        return [json.loads(line) for line in self.access_log_path.read_bytes().splitlines() if line.strip()]
+        whole = self.access_log_path.read_bytes().rpartition(b"\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.strip()]
 
     def settled_access_log(self, count: int, timeout: float = 20.0) -> list[dict[str, Any]]:
         """The access log once it has at least `count` records, or as it is after `timeout` seconds."""
