@@ -12,6 +12,7 @@ from bench.compared import http2
 from bench.compared.scene import ISSUER, OTHER, Program, Scene, Trial, streamed, unsigned
 from bench.peers.haproxy import PEERS, program
 from tests.harness.ports import free_port
+from tests.harness.waiting import eventually
 
 ABOUT = PEERS[1]
 
@@ -117,8 +118,10 @@ def _why(scene: Scene, deny: str) -> str:
     rules = f"    http-request set-var(txn.why) str(expired) if expired\n{deny}"
     with _haproxy(scene, rules) as (running, _):
         status = running.ask(scene.key.mint(exp=1)).status
-        time.sleep(0.2)
-        return f"{status}; in the access log: {(scene.directory / 'haproxy.log').read_text().strip().splitlines()[-1]}"
+        log = scene.directory / "haproxy.log"
+        # The line may come after the response.
+        eventually(lambda: "\n/ " in f"\n{log.read_text()}" and log.read_text().endswith("\n"))
+        return f"{status}; in the access log: {log.read_text().strip().splitlines()[-1]}"
 
 
 def _copy(scene: Scene, rules: str, name: str = "X-Jwt-Sub") -> str:

@@ -200,7 +200,11 @@ class Balancer:
         return self.admin_get(path)[0]
 
     def access_log(self) -> list[dict[str, Any]]:
-        """The records written so far (the balancer flushes about once a second)."""
+        """
+        The records written so far (the balancer flushes about once a second).
+
+        A write of several pages shows page by page: what stands behind the last line end is not a record yet.
+        """
         if not self.access_log_path.exists():
             return []
         # Whoever reads while a worker writes several pages may get the first of them, and half a line at its end.

@@ -73,7 +73,7 @@ class ToyProxy:
         server.close()
         for writer in list(self.clients):
             writer.transport.abort()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)  # a load of a hundred a second notices, even if it stands still for a part of that
         await asyncio.start_server(self.serve, "127.0.0.1", port)
 
     async def exchange(self, head: Head, raw: bytes, writer: asyncio.StreamWriter) -> None:

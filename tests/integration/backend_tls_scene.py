@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lbjwt import Configuration
+from tests.harness.closing import close_server
 from tests.integration.service_reload_scene import File
 from tests.integration.service_scene import TOKENS
 
@@ -106,7 +107,7 @@ async def secure_backend(context: ssl.SSLContext, **options: Any) -> AsyncIterat
     try:
         yield scene
     finally:
-        server.close()
+        await close_server(server)
 
 
 @contextmanager

@@ -47,8 +47,10 @@ class Scene:
         for sock in shared.bindings.of(slot):
             sock.listen()
         board.set_keys(1, 1.0)
+        self.note(
+            "workers", os.getpid(), wakeups is not None, shared.directory
+        )  # before it is ready, which tests wait for
         board.set_state(READY)
-        self.note("workers", os.getpid(), wakeups is not None, shared.directory)
         want = self.folder / f"want{slot}"
         while not hurry and not (stopping and self.ordered("release")):
             if want.exists():

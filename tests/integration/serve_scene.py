@@ -21,7 +21,8 @@ JWKS = json.dumps({"keys": [KEY.as_dict(private=False)]})
 
 
 def token():
-    return jwt.encode({"alg": "ES256", "kid": "k1"}, {"iss": "i", "aud": "a", "exp": int(time.time()) + 60}, KEY)
+    """A good one. It outlives the slowest test: clients of a whole test mint theirs once."""
+    return jwt.encode({"alg": "ES256", "kid": "k1"}, {"iss": "i", "aud": "a", "exp": int(time.time()) + 1800}, KEY)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lbjwt import Configuration
 from lbjwt.config.load import load_text
+from tests.harness.closing import close_server
 from tests.harness.tokens import TokenFactory
 
 TOKENS = TokenFactory()
@@ -45,7 +46,7 @@ async def backend() -> AsyncIterator[tuple[Backend, int]]:
     try:
         yield scene, server.sockets[0].getsockname()[1]
     finally:
-        server.close()
+        await close_server(server)
 
 
 def configuration(

@@ -92,7 +92,7 @@ def test_nginx_with_a_private_authority_and_client_certificates(serve, tmp_path,
     )
     with running([NGINX, "-p", str(tmp_path), "-e", "stderr", "-c", str(tmp_path / "nginx.conf")], tmp_path):
         assert eventually(lambda: accepts(port))
-        served = serve(clusters=cluster(authority, port, health_check={"path": "/", "statuses": 200}))
+        served = serve(clusters=cluster(authority, port, health_check={"path": "/", "statuses": 200, "timeout": "30s"}))
         url = served.url()
         served.wait_for("ready: ")
         connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)

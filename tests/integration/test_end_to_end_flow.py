@@ -150,7 +150,7 @@ def test_limits_have_their_statuses(tmp_path: Path) -> None:
             with stage.client() as client:
                 client.send(data)
                 assert client.response().status == status
-                assert client.is_closed()
+                assert client.is_closed(4.0)  # and not after the five seconds that it goes on reading
         assert not stage.seen
         with stage.client() as client:
             chunked = request("/r/x", method="POST", token=stage.token, fields=["Transfer-Encoding: chunked"])
@@ -161,7 +161,7 @@ def test_limits_have_their_statuses(tmp_path: Path) -> None:
 def test_deadlines_have_their_statuses(tmp_path: Path) -> None:
     """A head that never ends is 408, a backend that never answers 504, an idle connection simply ends (THREATS S1, S2)."""
     with Stage(
-        tmp_path, timeouts={"request_head": "1s", "keep_alive": "1s"}, clusters={"main": {"response_timeout": "1s"}}
+        tmp_path, timeouts={"request_head": "1s", "keep_alive": "1s"}, clusters={"main": {"response_timeout": "3s"}}
     ) as stage:
         with stage.client() as client:
             client.socket.sendall(b"GET /r/x HTTP/1.1\r\nHost: a\r\n")
@@ -172,7 +172,7 @@ def test_deadlines_have_their_statuses(tmp_path: Path) -> None:
             assert client.ask("/evil/hang", token=stage.token).status == 504
         with stage.client() as client:
             assert client.ask("/r/x", token=stage.token).status == 200
-            assert client.is_closed(4.0)
+            assert client.is_closed(30.0)
 
 
 def test_connect_storm_of_silent_clients_does_not_stop_service(stage: Stage) -> None:

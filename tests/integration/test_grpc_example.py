@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from tests.harness.balancer import Balancer
 from tests.harness.certificates import files  # noqa: F401 - a fixture
 from tests.harness.tokens import TokenFactory
+from tests.harness.waiting import eventually
 from tests.integration.grpc_scene import Calls, failure
 from tests.integration.test_grpc_health import health_server
 
@@ -64,5 +65,9 @@ def test_the_example_does_what_it_says(files: Path, tmp_path: Path) -> None:  # 
         assert failure(lambda: reader.unary("/shop.Orders/Add")(b""))[0] is grpc.StatusCode.PERMISSION_DENIED
         assert failure(lambda: reader.unary("/shop.Users/Get")(b""))[0] is grpc.StatusCode.UNIMPLEMENTED
         assert Calls(channel, None).unary("/grpc.health.v1.Health/Check")(b"")
-        endpoints = json.loads(balancer.admin_get("/status")[1])["endpoints"]
-        assert [endpoint["health_check"]["state"] for endpoint in endpoints] == ["passing", "failing"]
+
+        def states() -> list[str]:
+            endpoints = json.loads(balancer.admin_get("/status")[1])["endpoints"]
+            return [endpoint["health_check"]["state"] for endpoint in endpoints]
+
+        assert eventually(lambda: states() == ["passing", "failing"]), states()

@@ -46,7 +46,8 @@ def load_on_toy(directory: Path, fault: str, tokens: TokenFactory, *, hangup: bo
         command += [str(directory / "access.log"), str(jwks), tokens.issuer, tokens.audience]
         with Balancer(directory, tokens, [], command=command) as toy, ThreadPoolExecutor(1) as pool:
             stage = SimpleNamespace(port=toy.port, token=tokens.mint(), processes=[backend])
-            future = pool.submit(load, cast(Any, stage), 200, 100.0)
+            # A busy machine may take a second for the signal and the restart: the load goes on for three more.
+            future = pool.submit(load, cast(Any, stage), 400 if hangup else 200, 100.0)
             if hangup:
                 assert eventually(lambda: backend.records.stat().st_size > 10_000)
                 toy.signal(signal.SIGHUP)

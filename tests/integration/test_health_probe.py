@@ -20,6 +20,7 @@ from lbjwt.net.certificate import BackendTls, BackendTlsSettings
 from lbjwt.upstream.health import probe as probe_module
 from lbjwt.upstream.health.probe import NotMade, Target, probe
 from lbjwt.upstream.health.settings import HealthCheck, Statuses
+from tests.harness.closing import close_server
 from tests.integration.authority import Authority
 from tests.integration.service_reload_scene import LOOP_NAMES, LOOPS, Scene, player
 
@@ -66,7 +67,7 @@ async def listening(peer: Peer, **options: Any) -> AsyncIterator[Address]:
     try:
         yield Address("127.0.0.1", server.sockets[0].getsockname()[1])
     finally:
-        server.close()
+        await close_server(server)
 
 
 def target(address: Address, **check: Any) -> Target:
@@ -117,20 +118,20 @@ def test_silence_fails_in_time(play: Scene) -> None:
 
     async def scene() -> None:
         async with listening(Peer()) as address:
-            assert await probe(target(address, timeout=0.1)) == "no response within 0.1 s"
+            assert await probe(target(address, timeout=1.0)) == "no response within 1 s"
 
         class Slow(Peer):
             async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 for byte in OK:
                     writer.write(bytes([byte]))
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.1)
                     if writer.is_closing():
                         break
                 self.closed.set()
 
         slow = Slow()
         async with listening(slow) as address:
-            assert await probe(target(address, timeout=0.2)) == "no response within 0.2 s"
+            assert await probe(target(address, timeout=1.0)) == "no response within 1 s"
             await asyncio.wait_for(slow.closed.wait(), 30)
 
     play(scene())
@@ -187,7 +188,7 @@ def test_a_unix_socket_and_a_port_of_its_own(play: Scene, tmp_path: Path) -> Non
         peer = Peer(OK)
         server = await asyncio.start_unix_server(peer.serve, str(tmp_path / "app.sock"))
         assert await probe(target(Address(path=str(tmp_path / "app.sock")))) == ""
-        server.close()
+        await close_server(server)
         assert b"\r\nHost: localhost\r\n" in peer.got
         other = Peer(OK)
         async with listening(other) as address:

@@ -49,7 +49,7 @@ def test_an_issuer_tells_where_its_keys_are(run, path, place):
         async with Issuer() as issuer:
             issuer.answers[found] = metadata(issuer, path)
             issuer.answers["/jwks"] = http(KEYS)
-            async with discovered(issuer, path).running() as scene:
+            async with discovered(issuer, path, timeout=30.0).running() as scene:
                 await until(lambda: scene.keys.attempts > 3)
                 assert scene.judge(GOOD_TOKEN) == "NONE"
                 assert scene.keys.describe()["keys_from"] == issuer.uri + "/jwks"
@@ -97,7 +97,7 @@ def test_b8_metadata_cannot_send_us_anywhere(uri):
     async def scenario():
         async with Issuer() as issuer:
             issuer.answers[OPENID] = http({"issuer": issuer.uri, "jwks_uri": uri})
-            scene = discovered(issuer, timeout=0.5)
+            scene = discovered(issuer, timeout=30.0)
             await scene.once()
             assert scene.judge(GOOD_TOKEN) == "KEYS_UNAVAILABLE"
             return scene.keys.describe()["last_failure"]
@@ -140,10 +140,11 @@ def test_an_attempt_has_a_deadline_however_many_documents_it_needs():
             issuer.answers |= {OPENID: metadata(issuer), "/jwks": http(KEYS)}
             async with discovered(issuer, timeout=0.2).running() as scene:
                 issuer.answers[OPENID] = issuer.answers[OAUTH] = issuer.answers["/jwks"] = silence
-                await until(lambda: scene.keys.failures)
-                return scene.keys.describe()["last_failure"]
+                # Not the first failure: on a busy machine the good answers may have been too slow for 0.2 s.
+                await until(lambda: whole in (scene.keys.describe()["last_failure"] or ""))
 
-    assert "did not answer completely within 0.4 s" in asyncio.run(scenario())
+    whole = "did not answer completely within 0.4 s"
+    asyncio.run(scenario())
 
 
 def test_a_discovery_that_was_given_up_is_done_again(run):
@@ -170,7 +171,7 @@ def test_keys_that_moved_are_found_in_the_same_attempt(run):
         async with Issuer() as issuer:
             issuer.answers[OPENID] = metadata(issuer)
             issuer.answers["/jwks"] = http(KEYS)
-            async with discovered(issuer).running() as scene:
+            async with discovered(issuer, timeout=30.0).running() as scene:
                 issuer.answers |= {OPENID: metadata(issuer, jwks="/v2/keys"), "/v2/keys": http(ROTATED)}
                 issuer.answers["/jwks"] = http(status=410)
                 await until(lambda: scene.judge(NEW_TOKEN) == "NONE")
@@ -189,7 +190,7 @@ def test_metadata_that_went_bad_does_not_matter_while_the_keys_are_there(run, mo
             issuer.answers[OPENID] = metadata(issuer)
             issuer.answers["/jwks"] = http(KEYS)
             issuer.answers["/evil"] = http({"keys": [NEW]})
-            async with discovered(issuer).running() as scene:
+            async with discovered(issuer, timeout=30.0).running() as scene:
                 monkeypatch.setattr("lbjwt.keys.remote.REDISCOVERY", 0.01)
                 issuer.answers[OPENID] = metadata(issuer, "/evil", jwks="/evil")
                 await until(lambda: scene.keys.origin.discoveries > 3)

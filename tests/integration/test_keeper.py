@@ -133,7 +133,7 @@ def test_a_killed_keeper_is_replaced_and_nobody_at_the_door_is_lost(serve):
 @pytest.mark.parametrize("whole_group", [False, True], ids=["supervisor", "whole group"])
 def test_the_door_answers_until_the_last_worker_is_gone(serve, whole_group):
     """During a drain /readyz says draining, also when an init system sent SIGTERM to all; then workers end, then the keeper, with exit code 0."""
-    service = serve(workers=2).up()
+    service = serve(workers=2, timeouts={"drain": "60s"}).up()
     if whole_group:
         for pid in (service.keeper, *service.workers):
             os.kill(pid, signal.SIGTERM)
@@ -163,7 +163,7 @@ def test_sigterm_is_not_meant_for_the_keeper(serve):
 
 def test_a_second_signal_ends_the_keeper_too(serve):
     """Twice SIGTERM with workers that never end: over long before the drain is, exit code 0, nobody left."""
-    service = serve().up()
+    service = serve(timeouts={"drain": "60s"}).up()
     pids = [service.keeper, *service.workers]
     service.send(signal.SIGTERM)
     service.wait_for("draining")
@@ -171,7 +171,7 @@ def test_a_second_signal_ends_the_keeper_too(serve):
     started = time.monotonic()
     service.send(signal.SIGTERM)
     assert service.end() == 0
-    assert time.monotonic() - started < 4.0
+    assert time.monotonic() - started < 30.0
     assert not any(map(is_alive, pids))
 
 
@@ -201,8 +201,9 @@ def test_a_keeper_that_does_not_end_is_killed(serve):
 
 def test_the_keeper_ends_with_a_supervisor_that_is_killed(serve):
     """SIGKILL of the supervisor: everything in it is stopped, the keeper is gone, and the port is free."""
-    service = serve().up()
-    keeper, port = service.keeper, service.admin
+    port = free_port()  # nobody else takes it once it is free, as may happen to one that the kernel chose
+    service = serve(admin={"address": f"127.0.0.1:{port}"}).up()
+    keeper = service.keeper
     service.order("release")
     pids = [keeper, *service.workers]
     service.send(signal.SIGKILL)

@@ -273,7 +273,7 @@ def test_a_reload_logs_only_the_warnings_that_are_new(serve):
     service.write(issuers={"main": {**lax, "require_expiration": False}})
     done = service.command()
     assert done.returncode == 0
-    assert logged() == ["expiration-optional"]
+    assert eventually(lambda: logged() == ["expiration-optional"])
     assert "[any-audience]" in done.stderr and "[expiration-optional]" in done.stderr
     service.reload(realm="two")
     assert logged() == ["expiration-optional"]
@@ -431,15 +431,15 @@ def test_watch_reloads_when_the_file_changes(serve):
     """Written over, replaced by rename, deleted and there again; a touch of the same content is no change worth a word of its own."""
     service = serve(watch=True)
     service.write(realm="one")
-    service.wait_for("configuration reloaded: 1 change: realm changed", 10.0)
+    service.wait_for("configuration reloaded: 1 change: realm changed")
     service.file.write_text(service.file.read_text().replace('"one"', '"two"'))
-    assert eventually(lambda: service.notes()[-1]["realm"] == "two", 10.0)
+    assert eventually(lambda: service.notes()[-1]["realm"] == "two")
     service.file.unlink()
-    service.wait_for("cannot be read: No such file", 10.0)
+    service.wait_for("cannot be read: No such file")
     service.write(realm="three")
-    assert eventually(lambda: service.notes()[-1]["realm"] == "three", 10.0)
+    assert eventually(lambda: service.notes()[-1]["realm"] == "three")
     service.write(watch=False)
-    assert eventually(lambda: service.log.count("configuration reloaded") == 4, 10.0)
+    assert eventually(lambda: service.log.count("configuration reloaded") == 4)
     service.write(realm="four")
     time.sleep(2.0)
     assert service.notes()[-1]["realm"] == "three"
@@ -455,7 +455,12 @@ def test_a_reload_keeps_no_descriptor_and_no_process(serve):
     def held() -> tuple[int, int]:
         return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir())), len(children(service.process.pid))
 
-    before = held()
+    # A reload that the log has told is still being answered, for which the supervisor holds a descriptor more.
+    seen = []
+    for _ in range(20):
+        seen.append(held())
+        time.sleep(0.02)
+    before = min(seen)
     for number in range(30):
         service.reload(
             realm=f"r{number}", listeners=[*BASE["listeners"], *([{"address": f"127.0.0.1:{new}"}] * (number % 2))]
@@ -463,7 +468,7 @@ def test_a_reload_keeps_no_descriptor_and_no_process(serve):
         service.reload(realm=3)
         service.reload(realm="x")
     service.reload(listeners=BASE["listeners"])
-    assert eventually(lambda: held() == before, 5.0), (held(), before)
+    assert eventually(lambda: held() == before), (held(), before)
 
 
 def test_a_reload_leaves_no_thread(serve):
@@ -475,7 +480,7 @@ def test_a_reload_leaves_no_thread(serve):
     def threads() -> list[int]:
         return [len(list(Path(f"/proc/{child}/task").iterdir())) for child in children(service.process.pid)]
 
-    assert eventually(lambda: set(threads()) == {1}, 5.0), threads()
+    assert eventually(lambda: set(threads()) == {1}), threads()
 
 
 def test_a_reload_during_a_drain_is_ignored(serve):
@@ -494,20 +499,21 @@ def test_a_reload_during_a_drain_is_ignored(serve):
 
 def test_a_service_that_stops_says_so_to_who_asks_for_a_reload(serve):
     """One that waits when SIGTERM comes is answered, and one that comes during the drain is refused at once."""
-    service = serve(admin=ADMIN)
+    service = serve(admin=ADMIN, timeouts={"drain": "60s"})  # for two commands to start in
     service.order("hang")
     service.write(realm="one")
     with ThreadPoolExecutor(1) as pool:
         waits = pool.submit(service.command)
         assert eventually(lambda: not (service.folder / "hang-0").exists())
         service.process.send_signal(signal.SIGTERM)
-        service.wait_for("draining for at most 3 s")
+        service.wait_for("draining for at most 60 s")
         answer = service.ask("/reload", "POST", {"Content-Type": "application/json"})
         assert answer == (503, {"error": "the service is stopping"})
         late, waited = service.command(), waits.result()
     assert (late.returncode, late.stdout) == (1, "")
     assert late.stderr == "Error: refused with status 503: the service is stopping\n"
     assert (waited.returncode, waited.stdout, waited.stderr) == (1, "", "the service is stopping\n")
+    service.order("go")
     service.end()
     assert "configuration reloaded" not in service.log
 

@@ -77,7 +77,7 @@ def test_only_an_endpoint_that_resets_at_once_has_failed(
         server = await asyncio.start_server(backend.serve, "127.0.0.1", 0)
         settings = configuration(tmp_path, server.sockets[0].getsockname()[1])
         with contextlib.closing(server):
-            async with LoadBalancer(settings) as service, asyncio.timeout(10):
+            async with LoadBalancer(settings) as service, asyncio.timeout(50):
                 (address,) = service.addresses
                 up, first = await ask(address, "/up", "Content-Length: 5000", body=b"a")
                 down, second = await ask(address, "/down")
