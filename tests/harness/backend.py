@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
+from tests.harness.closing import close_server
 from tests.harness.record import MemoryRecorder, Seen
 from tests.harness.script import PATTERN, Close, Drip, Hang, Idle, Reset, Script, Send, Stray, Stream, Tunnel, Wait
 from tests.harness.tokens import ShadowVerifier
@@ -369,11 +370,7 @@ class Backend:
             self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         loop.run_forever()
-        for sock in server.sockets:
-            loop.remove_reader(sock.fileno())
-        # asyncio loses a socket that it accepted and whose transport it makes after the server was closed.
-        loop.run_until_complete(turns(3))
-        server.close()
+        loop.run_until_complete(close_server(server))
         for connection in list(self.site.connections):
             connection.transport.abort()
         tasks = asyncio.all_tasks(loop)
@@ -382,12 +379,6 @@ class Backend:
         with suppress(asyncio.CancelledError):
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.close()
-
-
-async def turns(count: int) -> None:
-    """Let the running loop do what it has begun."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def listen(site: Site, port: int, path: Path | None) -> asyncio.Server:

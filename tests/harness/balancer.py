@@ -207,7 +207,6 @@ class Balancer:
         """
         if not self.access_log_path.exists():
             return []
-        # Whoever reads while a worker writes several pages may get the first of them, and half a line at its end.
         whole = self.access_log_path.read_bytes().rpartition(b"\n")[0]
         return [json.loads(line) for line in whole.split(b"\n") if line.strip()]
 

@@ -202,7 +202,11 @@ class Http2Client:
         self.socket: socket.socket = tls.wrap_socket(raw, server_hostname="localhost") if tls else raw
         self.timeout = timeout
         self.peer = Peer(**options)
-        self.flush()
+        try:
+            self.flush()
+        except OSError:
+            self.socket.close()
+            raise
 
     def flush(self) -> None:
         """Send what is queued. A peer that has closed may have sent something before, which is still to be read."""
