@@ -202,7 +202,7 @@ NOT_OPEN: dict[str, tuple[Script, str]] = {
     "http1": (says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "it does not speak HTTP/2"),
     "noise": (says(b"220 mail.example ESMTP\r\n" * 10), "it does not speak HTTP/2"),
     "closes": (says(b"", close=True), "it closed the connection instead of opening HTTP/2"),
-    "silent": (silent, "no HTTP/2 SETTINGS within 0.3 s"),
+    "silent": (silent, "no HTTP/2 SETTINGS within 1.5 s"),
     "goaway": (says(goaway(0)), "it does not speak HTTP/2"),
     "no_streams": (says(frame(SETTINGS, payload=struct.pack(">HI", MAX_STREAMS, 0))), "it allows no HTTP/2 stream"),
 }
