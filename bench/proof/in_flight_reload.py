@@ -27,7 +27,7 @@ def is_exact(response: Response, id: str) -> bool:
 
 def run(n: int, directory: Path) -> Result:
     """A third of the clients come by a listener that goes; half of the responses come from an endpoint that goes."""
-    seconds = 8.0 if n >= 200 else 3.0
+    seconds = 8.0 if n >= 200 else 6.0
     leaving_listener = free_port()
     with (
         reload_scene(directory, timeouts={"keep_alive": "300s", "drain": "30s"}) as stage,

@@ -50,7 +50,7 @@ def run(n: int, directory: Path) -> Result:
             ready = stage.balancer.admin_status("/readyz")
             mend_server(server)
             came_back = issuer.fetches
-            recovered = eventually(lambda: issuer.fetches > came_back, interval * 1.1 + 2.0)
+            recovered = eventually(lambda: issuer.fetches > came_back, interval * 1.1 + 10.0)
             found = findings(stage, [*before, *samples])
     bad = len(refused([*before, *samples]))
     figure = f"{bad} of {n:,} refused over {periods} periods of {interval} s, {attempts} fetches in vain"

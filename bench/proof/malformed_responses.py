@@ -15,7 +15,7 @@ def run(n: int, directory: Path) -> Result:
     """Each case with the connection closed behind it and, where it is a whole message, left open."""
     names = [name for name, _ in MALFORMED_RESPONSES]
     with scene(
-        directory, processes=2, clusters={"main": {"response_timeout": "1s"}}, timeouts={"stream_idle": "2s"}
+        directory, processes=2, clusters={"main": {"response_timeout": "10s"}}, timeouts={"stream_idle": "2s"}
     ) as stage:
         workers = stage.balancer.workers
         work: list[Job] = []

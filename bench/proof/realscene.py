@@ -80,9 +80,9 @@ def allowed_posts(requests: int) -> int:
     """
     How many POSTs of so many requests may fail because they crossed the FIN of the server: these cannot be sent again.
 
-    0.5 % of the requests, and at least 8: those of one burst cross together, so a few hundred requests say little of the rate.
+    0.5 % of the requests, and at least those of one burst: they cross together, so a few hundred requests say little of the rate.
     """
-    return max(8, requests // 200)
+    return max(BURST // 2, requests // 200)
 
 
 def served(log: Path) -> Counter[tuple[str, str]]:

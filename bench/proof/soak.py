@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -10,6 +11,7 @@ from statistics import median
 from bench.proof.registry import Bar, Result
 from bench.proof.scene import in_rounds, scene
 from tests.harness.load import Job, jobs
+from tests.harness.waiting import eventually
 
 WARM_SHARE = 10  # one request in ten warms up
 FLAT = 0.05
@@ -48,7 +50,11 @@ def run(n: int, directory: Path) -> Result:
             done = 20 * (tenth // 20 + 1) + tenth + 3 * (tenth // 2) + tenth // 20
             return chain(*kinds, jobs(max(0, count - done), token, prefix=f"get{number}"))
 
+        def at_rest() -> bool:
+            return not json.loads(stage.balancer.admin_get("/status")[1])["connections"]
+
         def mark(sent: int) -> None:
+            eventually(at_rest)  # our connections are closed; a busy machine may not have told the balancer yet
             usage = stage.balancer.usage()
             marks.append((sent, usage.rss, usage.fds))
 

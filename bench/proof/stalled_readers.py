@@ -22,17 +22,17 @@ def run(n: int, directory: Path) -> Result:
                 client.ask("/bytes/100000", token=stage.token, id=f"w{number}")
         taken(stage)
         before = settle(stage)
-        readers = [stack.enter_context(Client(stage.port, receive_buffer=8192, timeout=15.0)) for _ in range(n)]
+        readers = [stack.enter_context(Client(stage.port, receive_buffer=8192, timeout=60.0)) for _ in range(n)]
         for number, client in enumerate(readers):
             client.send(request(f"/bytes/{BODY}", token=stage.token, id=f"s{number}"))
         records = taken(stage)
-        deadline = time.monotonic() + 15.0
+        deadline = time.monotonic() + 60.0
         while len(records) < n and time.monotonic() < deadline:
             time.sleep(0.1)
             records += taken(stage)
         each = (settle(stage, 1.0) - before) / n
         unpaused = sum(record.sent for record in records)
-        stalled = readers[0].response(10.0)  # a reader that wakes up gets everything
+        stalled = readers[0].response(60.0)  # a reader that wakes up gets everything
         with Client(stage.port) as client:
             served = client.ask("/r/x", token=stage.token).status == 200
     passed = each <= EACH and unpaused == 0 and len(records) == n and len(stalled.body) == BODY and served

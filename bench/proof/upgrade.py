@@ -28,7 +28,7 @@ def version_of(stage: Stage) -> str:
 
 def serves(stage: Stage, version: str) -> bool:
     """Whether that version answers at the admin API, now or soon."""
-    return eventually(lambda: version_of(stage) == version, 10.0)
+    return eventually(lambda: version_of(stage) == version)
 
 
 def upgrade_each(stage: Stage, releases: Releases, upgrades: Upgrades, count: int, every: float) -> list[float]:

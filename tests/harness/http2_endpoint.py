@@ -240,7 +240,7 @@ class Http2Endpoint:
         with suppress(OSError):
             while True:
                 connected, _ = self._listener.accept()
-                connected.settimeout(10.0)
+                connected.settimeout(60.0)
                 thread = threading.Thread(target=self._serve, args=(connected,), daemon=True)
                 self._threads.append(thread)
                 thread.start()

@@ -17,7 +17,7 @@ from tests.harness.http2_endpoint import Http2Endpoint
 from tests.harness.tokens import TokenFactory
 
 
-def eventually(done: Callable[[], bool], timeout: float = 10.0) -> None:
+def eventually(done: Callable[[], bool], timeout: float = 30.0) -> None:
     """Wait for what no event tells. Raises AssertionError after `timeout` seconds."""
     end = time.monotonic() + timeout
     while not done():
@@ -72,12 +72,12 @@ class Http2Scene:
 CLUSTERS: dict[str, dict[str, Any]] = {
     "main": {},
     "pair": {"retries": 2},
-    "single": {"max_connections": 1, "max_pending": 1000},
-    "pinging": {"http2": {"ping_interval": "1s", "ping_timeout": "200ms"}},
+    "single": {"max_connections": 1, "max_pending": 1000, "pending_timeout": "60s"},
+    "pinging": {"http2": {"ping_interval": "1s", "ping_timeout": "2s"}},
     "aging": {"http2": {"max_connection_age": "1s"}},
     "few": {"http2": {"max_streams": 2}, "max_connections": 2},
     "moving": {},
-    "quick": {"connect_timeout": "300ms", "response_timeout": "300ms"},
+    "quick": {"connect_timeout": "1500ms", "response_timeout": "1500ms"},
     "opening": {"connect_timeout": "2s"},  # one that a busy machine keeps
 }
 

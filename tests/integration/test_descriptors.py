@@ -178,7 +178,7 @@ def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path,
     def limited(command, **options):
         return original([command[0], "-c", wrapped, *command[1:]], **options)
 
-    async def ask(port: int) -> int:
+    async def ask(port: int, bearer: str) -> int:
         writer = None
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -204,7 +204,8 @@ def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path,
         await loop.run_in_executor(None, process.wait_for, "ready: 1 worker")
         process.wait_for(r"can open 256 files but may need 18496")
         port, admin = int(process.url().rpartition(":")[2]), process.url("admin")
-        asked = [loop.create_task(ask(port)) for _ in range(300)]
+        bearer = token()  # not before the start, which may take a good part of its life
+        asked = [loop.create_task(ask(port, bearer)) for _ in range(300)]
         while len([task for task in asked if task.done()]) + sum(one.requests for one in backends) < 300:
             await asyncio.sleep(0.02)
         served = sum(one.requests for one in backends)
@@ -228,7 +229,6 @@ def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path,
         process.process.send_signal(signal.SIGTERM)  # lets go of the backends before the loop does
         await loop.run_in_executor(None, process.end)
 
-    bearer = token()
     asyncio.run(asyncio.wait_for(scene(), 120))
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -58,7 +58,8 @@ def test_the_ledgers_agree(tmp_path: Path) -> None:
 @pytest.mark.quiet
 def test_least_connections_gives_a_slow_backend_less(tmp_path: Path) -> None:
     """With one of three backends far slower, it gets far less than a third."""
-    with Stage(tmp_path, behaviours=[slowed(100), slowed(5), slowed(5)]) as stage:
+    # So slow that two fast ones with a busy machine to run on are still far faster.
+    with Stage(tmp_path, behaviours=[slowed(400), slowed(5), slowed(5)]) as stage:
         drive(stage.port, jobs(900, stage.token, prefix="lc"), connections=12)
         shares = Counter(record.backend for record in stage.seen)
         assert shares["b0"] < 150, shares
@@ -295,7 +296,7 @@ def test_admin_door(tmp_path: Path) -> None:
 
 def test_sigterm_drains_what_is_in_flight(tmp_path: Path) -> None:
     """Readiness goes, requests in flight end well, then the process ends with 0."""
-    with Stage(tmp_path, behaviours=[slowed(2500)], timeouts={"drain": "8s"}) as stage:
+    with Stage(tmp_path, behaviours=[slowed(6000)], timeouts={"drain": "30s"}) as stage:
         statuses: list[int] = []
 
         def ask(number: int) -> None:
@@ -307,7 +308,7 @@ def test_sigterm_drains_what_is_in_flight(tmp_path: Path) -> None:
             thread.start()
         assert eventually(lambda: len(stage.seen) == 10)
         stage.balancer.signal(signal.SIGTERM)
-        assert eventually(lambda: stage.balancer.admin_status("/readyz") == 503, 2.0)
+        assert eventually(lambda: stage.balancer.admin_status("/readyz") == 503, 5.0)
         for thread in threads:
             thread.join()
         assert statuses == [200] * 10
@@ -322,7 +323,9 @@ def test_second_sigterm_does_not_wait(tmp_path: Path) -> None:
         )
         assert eventually(lambda: stage.seen)
         stage.balancer.signal(signal.SIGTERM)
-        time.sleep(0.3)
+        # Two signals that wait for a process that does not run are one.
+        assert eventually(lambda: stage.balancer.admin_status("/readyz") == 503)
+        time.sleep(0.2)  # a repetition within a tenth of a second is an echo
         stage.balancer.signal(signal.SIGTERM)
         stage.balancer.wait(15.0)
 
@@ -360,9 +363,15 @@ def test_workers_end_with_the_supervisor(tmp_path: Path) -> None:
         stage.balancer.signal(signal.SIGKILL)
         stage.balancer.wait(15.0)
         assert eventually(lambda: not [pid for pid in workers if is_alive(pid)])
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", stage.port))
+
+        def is_free() -> bool:
+            with socket.socket() as probe, suppress(OSError):
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", stage.port))
+                return True
+            return False
+
+        assert eventually(is_free)  # the control process, which is no worker, may end after them
 
 
 def test_no_secret_in_logs(tmp_path: Path) -> None:

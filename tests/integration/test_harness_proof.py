@@ -24,6 +24,7 @@ MEASURE = {
     "hot_reload",
     "http2_floods",
     "idle_connections",
+    "in_flight_reload",
     "key_rotation",
     "key_withdrawal",
     "reload_latency",

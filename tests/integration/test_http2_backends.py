@@ -17,6 +17,7 @@ from tests.harness.client import Client, request
 from tests.harness.ports import free_port
 from tests.harness.processes import wait_for_port
 from tests.harness.tokens import TokenFactory
+from tests.harness.waiting import eventually
 from tests.integration.authority import Authority
 from tests.integration.backend_tls_scene import blocking_backend
 
@@ -116,7 +117,7 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
             if tls:
                 made["tls"] = {"ca": str(authority.ca_file), "server_name": "localhost"}
             if not server.startswith(("lbjwt", "old")):  # which wants a token
-                made["health_check"] = {"path": f"/{name}/small", "body": "small", "interval": "1s"}
+                made["health_check"] = {"path": f"/{name}/small", "body": "small", "interval": "1s", "timeout": "20s"}
             return made
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -183,9 +184,11 @@ def test_an_endpoint_that_does_not_offer_http2_is_named_in_the_log(backends: Bac
     """`http2`: 503, and the log says what to change. `auto`: the same endpoint is asked over HTTP/1.1."""
     with Client(backends.balancer.port) as client:
         assert client.ask("/old/x", token=backends.token).status == 503
-        assert (
-            "does not offer HTTP/2 during the TLS handshake (ALPN), and its cluster has `protocol: http2`"
-            in backends.balancer.stderr
+        assert eventually(
+            lambda: (
+                "does not offer HTTP/2 during the TLS handshake (ALPN), and its cluster has `protocol: http2`"
+                in backends.balancer.stderr
+            )
         )
         response = client.ask("/old_auto/x", token=backends.token)
         assert (response.status, response.body) == (200, b"ok")

@@ -13,6 +13,7 @@ import pytest
 from lbjwt import LbjwtError, LoadBalancer
 from lbjwt.errors import ConfigurationError
 from tests.harness.issuer import Issuer, http
+from tests.harness.ports import free_port
 from tests.harness.tokens import TokenFactory
 from tests.integration.service_reload_scene import LOOP_NAMES, LOOPS, Connection, File, Scene, ask, player
 from tests.integration.service_scene import TOKENS, backend
@@ -24,12 +25,6 @@ OTHERS = TokenFactory(issuer="https://other.test")
 def play(request: pytest.FixtureRequest) -> Scene:
     """Runs a coroutine in a loop of each kind."""
     return player(request.param)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_next_request_of_a_kept_connection_meets_the_new_routes(play: Scene, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import re
@@ -10,12 +11,15 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
+import tempfile
+import termios
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -104,23 +108,33 @@ def is_idle(balancer: Balancer) -> bool:
     return (now["connections"], now["requests_in_flight"], now["endpoints"][0]["requests_in_flight"]) == (0, 0, 0)
 
 
-def s_client(port: int, files: Path, *arguments: str, script: str = "", wait: float = 0.3) -> str:
-    """What `openssl s_client` prints; each line of the script is typed with a pause behind it, so that it is one record or one command."""
-    process = subprocess.Popen(
-        ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", str(files / "cert.pem"), *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert process.stdin is not None
-    time.sleep(wait)
-    with suppress(BrokenPipeError):
-        for line in script.splitlines(keepends=True):
-            process.stdin.write((line if line in ("K\n", "k\n", "R\n") else line.replace("\n", "\r\n")).encode())
-            process.stdin.flush()
-            time.sleep(0.05)
-        time.sleep(wait)
-    return process.communicate(timeout=60)[0].decode("utf-8", "replace")
+def unread(pipe: IO[bytes]) -> int:
+    """Bytes in the pipe that nobody has taken out yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def s_client(port: int, files: Path, *arguments: str, script: str = "") -> str:
+    """
+    What `openssl s_client` prints until it ends, which the server makes it do; each line of the script is typed when the one before is taken, so that
+    it is one record or one command.
+    """
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", str(files / "cert.pem"), *arguments]
+    with (
+        tempfile.TemporaryFile() as said,  # a pipe that nobody reads meanwhile would be full
+        subprocess.Popen(command, 0, stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT) as process,
+    ):
+        typed = process.stdin
+        assert typed is not None
+        try:
+            with suppress(BrokenPipeError):
+                for line in script.splitlines(keepends=True):
+                    typed.write((line if line in ("K\n", "k\n", "R\n") else line.replace("\n", "\r\n")).encode())
+                    eventually(lambda: not unread(typed) or process.poll() is not None)
+            process.wait(60)
+        finally:
+            process.kill()
+        said.seek(0)
+        return said.read().decode("utf-8", "replace")
 
 
 # --- agreeing ---------------------------------------------------------------------------------------------------------
@@ -574,7 +588,7 @@ def test_resets_in_every_phase(stage: Stage, files: Path) -> None:
 
 def test_handshakes_that_never_end(tmp_path: Path, files: Path) -> None:
     """Five hundred connections that stop somewhere in the handshake keep nobody out, and go at `tls_handshake`."""
-    with tls_stage(tmp_path, files, timeouts={"tls_handshake": "1s"}) as stage:
+    with tls_stage(tmp_path, files, timeouts={"tls_handshake": "4s"}) as stage:
         context = trust(files)
         silent = []
         for number in range(500):
@@ -612,7 +626,7 @@ def test_draining(tmp_path: Path, files: Path) -> None:
         busy, idle = TlsWire(port_of(place), context), TlsWire(port_of(place), context)
         half = TlsWire(port_of(place), context, handshake=False)
         half.push(half.hello()[:50])
-        busy.send(request("/slow/700", token=stage.token))
+        busy.send(request("/slow/3000", token=stage.token))
         assert eventually(lambda: status(stage.balancer)["requests_in_flight"] == 1)
         stage.balancer.signal(signal.SIGTERM)
         got = busy.read_all()
@@ -660,8 +674,9 @@ def test_in_asyncios_own_loop(tmp_path: Path, files: Path) -> None:
             asyncio.get_running_loop().set_exception_handler(lambda loop, trouble: troubles.append(trouble))
             async with LoadBalancer(load_text(json.dumps(document), tmp_path)) as balancer:
                 await asyncio.to_thread(visit, balancer.addresses[0][1])
-                await asyncio.sleep(0.2)
-                assert balancer.board.totals()["in_flight"] == 0
+                async with asyncio.timeout(30):
+                    while balancer.board.totals()["in_flight"]:
+                        await asyncio.sleep(0.02)
 
         asyncio.run(serve())
     assert not troubles, troubles

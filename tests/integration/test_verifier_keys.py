@@ -272,7 +272,7 @@ def test_a_changed_file_counts_and_a_broken_one_does_not(file, issuer, monkeypat
         file.write_text(whole)  # the thread that followed ended; the next one follows, too
         assert eventually(lambda: outcomes() == (True, False, 200, 404, 401))
         assert fixed.verify(token) and not fixed.verify(other)
-        assert len(key_threads()) == len(before) + 2
+        assert eventually(lambda: len(key_threads()) == len(before) + 2)
     assert verifier.verify(token).reason.name == "KEYS_UNAVAILABLE"
     assert key_threads() == before
 
