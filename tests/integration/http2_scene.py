@@ -17,7 +17,7 @@ from tests.harness.http2_endpoint import Http2Endpoint
 from tests.harness.tokens import TokenFactory
 
 
-def eventually(done: Callable[[], bool], timeout: float = 10.0) -> None:
+def eventually(done: Callable[[], bool], timeout: float = 30.0) -> None:
     """Wait for what no event tells. Raises AssertionError after `timeout` seconds."""
     end = time.monotonic() + timeout
     while not done():

@@ -21,7 +21,7 @@ JWKS = json.dumps({"keys": [KEY.as_dict(private=False)]})
 
 
 def token():
-    return jwt.encode({"alg": "ES256", "kid": "k1"}, {"iss": "i", "aud": "a", "exp": int(time.time()) + 60}, KEY)
+    return jwt.encode({"alg": "ES256", "kid": "k1"}, {"iss": "i", "aud": "a", "exp": int(time.time()) + 3600}, KEY)
 
 
 @contextlib.contextmanager
