@@ -56,6 +56,9 @@ class Issuer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._server is not None
+        # Up to Python 3.11, asyncio loses a connection that was accepted, and whose transport it makes after the server was closed.
+        for _ in range(5):
+            await asyncio.sleep(0)
         self._server.close()
         for task in self._tasks:
             task.cancel()
