@@ -91,7 +91,7 @@ class Balancer:
             flags: Given port and admin port, the command line after `lbjwt serve` instead of a file.
             command: A whole command line instead of lbjwt; `{port}` in it is replaced. Such a program has no admin door.
             program: What runs `serve`, in place of `python -m lbjwt`.
-            wait_ready: Enter only once /readyz answers 200.
+            wait_ready: Enter only once /readyz answers 200 and every worker is ready.
             changes: Over the configuration, see `configuration`.
         """
         self.directory = directory
@@ -149,6 +149,14 @@ class Balancer:
                 self.stop()
                 raise RuntimeError(f"the balancer is not ready (exit code {code}):\n{self.stderr[-4000:]}")
             time.sleep(0.02)
+        # The service is ready with one worker, and until the others are, that one gets all connections.
+        while self._wait_ready and not self._are_workers_ready() and time.monotonic() < end:
+            time.sleep(0.02)
+
+    def _are_workers_ready(self) -> bool:
+        """All of them; also true of a program that does not say."""
+        status, body = self.admin_get("/status")
+        return status != 200 or all(worker["state"] == "ready" for worker in json.loads(body)["workers"])
 
     def admin_get(self, path: str) -> tuple[int, bytes]:
         """Status and body from the admin door; (0, b"") when it does not answer."""

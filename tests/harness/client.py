@@ -201,8 +201,8 @@ class Client:
         self.socket.settimeout(timeout or self.timeout)
         return self.socket.recv(size)
 
-    def is_closed(self, timeout: float = 1.0) -> bool:
-        """Whether the peer ends the connection within `timeout` seconds without another byte."""
+    def is_closed(self, timeout: float = 30.0) -> bool:
+        """Whether the peer ends the connection within `timeout` seconds without another byte. By default only one that stays open takes so long."""
         self.socket.settimeout(timeout)
         try:
             return not self.reader.pending and not self._events and self.socket.recv(1) == b""

@@ -26,7 +26,7 @@ from tests.harness.processes import PR_SET_PDEATHSIG
 SERVER = Path(__file__).parents[1] / "idp" / "server.mjs"
 MODULES = Path(sys.prefix) / "idp"
 OLDEST_NODE = (18, 12)  # of oidc-provider 8, and what Debian 12 has
-START_TIMEOUT = 30.0  # seconds
+START_TIMEOUT = 90.0  # seconds
 LIBC = ctypes.CDLL(None)
 
 

@@ -93,11 +93,11 @@ class KeyServer:
 
     def close_door(self) -> None:
         """Refuse connections from now on, and reset those that are open."""
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5.0)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(30.0)
 
     def open_door(self) -> None:
         """Accept again, on the same port."""
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(5.0)
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(30.0)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -155,8 +155,9 @@ class KeyServer:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
-                while await self._one(reader, writer):
-                    pass
+                patience: float | None = None  # the first request may be late, however short a kept connection lives
+                while await self._one(reader, writer, patience):
+                    patience = random.uniform(*self.idle_close) if self.idle_close else None
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
@@ -164,9 +165,8 @@ class KeyServer:
             self._open.discard(writer)
             _reset(writer)
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; whether the connection lives on."""
-        patience = random.uniform(*self.idle_close) if self.idle_close else None
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float | None) -> bool:
+        """Answer one request, which must come within so many seconds; whether the connection lives on."""
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), patience)
         lines = head.decode("latin-1").split("\r\n")
         fetch = Fetch(lines[0].split(" ")[1], time.monotonic())

@@ -6,6 +6,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.harness.ports import free_port
 from tests.integration.serve_scene import get
 
 
@@ -22,7 +23,7 @@ class Backend:
     Answers requests with its name, and `/health` as `health` says: a status, or None for no answer at all. `down` refuses connections until `up`.
     """
 
-    def __init__(self, name="b", port=0):
+    def __init__(self, name="b"):
         self.name = name
         self.health = 200
         self.body = b"all good"
@@ -32,7 +33,7 @@ class Backend:
         """When each other request came."""
         self.released = threading.Event()
         self._server = None
-        self.port = port
+        self.port = free_port()  # nobody else takes it while it is down
         self.up()
 
     @property

@@ -61,7 +61,7 @@ def fetch(uri, *, etag=None, ssl_context=None, **options):
 class Scene:
     """An issuer, one that fetches its keys, and a verifier that has them from the feed; with a path also from the disk."""
 
-    def __init__(self, issuer, *, origin=None, path=None, timeout=1.0, max_bytes=256 * 1024, **times):
+    def __init__(self, issuer, *, origin=None, path=None, timeout=30.0, max_bytes=256 * 1024, **times):
         self.issuer = issuer
         self.verifier = Verifier(None, IssuerPolicy(issuer=ISSUER, audiences=("api",)))
         self.settled = lambda: None

@@ -1,20 +1,32 @@
 """The demo as a visitor meets it: a real process, real curl, nothing left behind."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import aiohttp
 import aiohttp.web
 import pytest
 
 from lbjwt.demo.stage import address, backend, bind
+from tests.harness.ports import free_port
 
 DEMO = [sys.executable, "-m", "lbjwt", "demo"]
+
+
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """One demo at a time: all want the same ports, and take a while from the look whether one is free to the use of it."""
+    with Path(__file__).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_until(stream, wanted: str) -> str:
@@ -25,6 +37,7 @@ def read_until(stream, wanted: str) -> str:
     raise AssertionError(f"the demo ended before a line {wanted!r}")
 
 
+@pytest.mark.usefixtures("alone")
 def test_every_line_comes_out_as_printed():
     """`lbjwt demo --once` runs all its own curl lines and ends with 0: good tokens answered, all others refused."""
     finished = subprocess.run(
@@ -36,10 +49,14 @@ def test_every_line_comes_out_as_printed():
     assert all(verdict.startswith("ok ") for verdict in verdicts)
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_everything(number):
     """A visitor copies a line, sees the request in the access log, and ends the demo: exit 0, no port left."""
-    demo = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL)
+    command = [*DEMO, "--port", str(free_port())]  # which nobody else takes once it is free again
+    demo = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL
+    )
     try:
         line = read_until(demo.stdout, "curl ")
         assert subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout.startswith(

@@ -126,7 +126,7 @@ def test_calls_go_to_endpoints_that_serve(tmp_path: Path) -> None:
         first.set("", State.NOT_SERVING)
         cluster = {"health_check": check, "panic_threshold": "0%"}
         with GrpcStage(tmp_path, [one, two], cluster=cluster) as stage:
-            assert states(stage) == ["failing", "passing"]
+            assert eventually(lambda: states(stage) == ["failing", "passing"])
             calls = stage.calls()
             method = calls.unary("/grpc.health.v1.Health/Check")
             assert {method(b"") for _ in range(10)} == {State(status="SERVING").SerializeToString()}

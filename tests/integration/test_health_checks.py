@@ -1,6 +1,5 @@
 """Active health checks of a running service: several workers, one prober, reloads, and the death of the control process."""
 
-import itertools
 import json
 import os
 import re
@@ -8,9 +7,10 @@ import signal
 import time
 import urllib.request
 
+from tests.harness.ports import free_port
 from tests.harness.procfs import children, name_of
 from tests.harness.waiting import eventually
-from tests.integration.health_scene import Backend, backends, checked, health, metrics, states, status
+from tests.integration.health_scene import backends, checked, health, metrics, states, status
 from tests.integration.serve_scene import get, http_server, token
 
 
@@ -50,10 +50,12 @@ def test_a_disabled_endpoint_is_not_checked_until_it_is_enabled(serve):
         put("drained")
         assert checks_more(one, 2)
         put("disabled")
-        assert checks_more(two, 2)  # one that was under way has ended
-        seen = len(one.checks)
-        assert checks_more(two, 4)
-        assert len(one.checks) == seen
+
+        def is_left_alone():
+            seen = len(one.checks)
+            return checks_more(two, 4) and len(one.checks) == seen
+
+        assert eventually(is_left_alone)  # once the check that was under way has ended
         assert health(admin)[one.address]["state"] == "passing"
         put("in service")
         assert checks_more(one, 1)
@@ -88,24 +90,24 @@ def test_an_endpoint_that_fails_gets_no_requests_until_it_passes_again(serve):
         method, path, host, fields, _ = one.checks[0]
         assert (method, path, host) == ("GET", "/health", one.address)
         assert fields == ["accept", "connection", "host", "user-agent"]
-        # one prober for both workers, however many there are: never more than one check in an interval
+        # one prober for both workers, however many there are: two would check every 50 ms. A check may come late, and the next one in time
+        assert eventually(lambda: len(two.checks) >= 30)
         times = [check[-1] for check in two.checks]
-        assert min(after - before for before, after in itertools.pairwise(times)) > 0.03
+        assert (times[-1] - times[0]) / (len(times) - 1) > 0.06
 
 
 def test_the_first_requests_do_not_go_to_the_dead(serve):
     """Readiness waits for the first round; one result is enough then, and a new worker knows it."""
     with backends("one", "two") as (one, two):
         two.health = 500
-        dead = Backend("dead")
-        dead.close()
-        cluster = checked(one.address, two.address, dead.address, interval="60s", fall=5)
+        dead = f"127.0.0.1:{free_port()}"
+        cluster = checked(one.address, two.address, dead, interval="10m", fall=5)
         scene = serve(clusters={"main": cluster}, workers=2)
         url, admin = scene.url(), scene.url("admin")
         scene.wait_for(": ready: ")
         assert names(ask(url)) == {"one"}
         assert not two.requests
-        assert states(admin) == {one.address: "passing", two.address: "failing", dead.address: "failing"}
+        assert states(admin) == {one.address: "passing", two.address: "failing", dead: "failing"}
         assert re.search(r"fails its health check: connection refused \(1 in a row\)", scene.log)
         worker = next(pid for pid in children(scene.process.pid) if name_of(pid) == "lbjwt-worker")
         os.kill(worker, signal.SIGKILL)
@@ -122,7 +124,7 @@ def test_a_silent_endpoint_delays_the_start_by_its_timeout_only(serve):
         admin = scene.url("admin")
         started = time.monotonic()
         scene.wait_for(": ready: ")
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 50
         assert states(admin) == {one.address: "passing", two.address: "unchecked"}
         assert names(ask(scene.url())) == {"one", "two"}
 

@@ -32,8 +32,13 @@ class ConnectProxy:
         self.status = status
         self.heads: list[str] = []
         self.target = 0
+        self.tasks: set[asyncio.Task[Any]] = set()
+        """One for each connection."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.heads.append(head)
@@ -101,6 +106,9 @@ def scene(runner: asyncio.Runner, folder: Path, proxy: ConnectProxy, *steps: Any
         finally:
             server.close()
             await issuer.cleanup()
+            # each ends with its client; a loop that ends before would leave its sockets open
+            await asyncio.gather(*proxy.tasks)
+            await asyncio.sleep(0)
 
     runner.run(asyncio.wait_for(run(), 60))
     return seen

@@ -98,7 +98,8 @@ def test_secrets_of_several_files_are_rotated_without_a_restart(tmp_path: Path, 
         files[0].write_bytes(secrets[1].private)
         assert eventually(lambda: answer(balancer, known) == 401)
         assert [status(balancer, key) for key in secrets] == [401, 200]
-        assert balancer.stderr.count("key removed: without id, HS256") == 1
+        line = "key removed: without id, HS256"
+        assert eventually(partial(logged, balancer, line)) and balancer.stderr.count(line) == 1
         assert not any(b64(key.private) in balancer.stderr for key in secrets)
 
 
