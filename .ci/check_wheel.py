@@ -16,7 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".c"}
-TESTS = ["unit/test_packaging.py", "integration/test_demo.py"]  # need no file of the source tree
+TESTS = ["unit/test_packaging.py", "integration/test_demo.py"]  # need no file of the source tree but the next one
+USED = "harness/ports.py"
 
 
 def run(*command: str | Path, cwd: Path) -> None:
@@ -77,7 +78,7 @@ def main() -> None:
         lock = ROOT / "requirements-dev.lock"
         run(*pip, "--quiet", "--no-compile", "--constraint", lock, wheel, "pytest", cwd=away)
 
-        for test in TESTS:
+        for test in [*TESTS, USED]:
             (away / "tests" / test).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / "tests" / test, away / "tests" / test)
         shutil.copy(ROOT / "tests" / "harness" / "no_skip.py", away / "tests" / "conftest.py")
