@@ -47,9 +47,8 @@ class Scene:
         for sock in shared.bindings.of(slot):
             sock.listen()
         board.set_keys(1, 1.0)
-        self.note(
-            "workers", os.getpid(), wakeups is not None, shared.directory
-        )  # before it is ready, which tests wait for
+        # Before it is ready, which tests wait for.
+        self.note("workers", os.getpid(), wakeups is not None, shared.directory)
         board.set_state(READY)
         want = self.folder / f"want{slot}"
         while not hurry and not (stopping and self.ordered("release")):

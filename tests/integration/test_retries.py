@@ -22,9 +22,8 @@ from tests.harness.waiting import eventually
 
 WORKERS = 2
 ALWAYS_ALLOWED = 3  # requests sent again at a time whatever the budget says
-SPARE = (
-    12  # requests sent again at the two ends of a run, where fewer than three are under way and the budget is not asked
-)
+# Requests sent again at the two ends of a run, where fewer than three are under way and the budget is not asked.
+SPARE = 12
 
 
 def busy(seen: Seen) -> bytes:
