@@ -17,6 +17,7 @@ from lbjwt.net._connection cimport Events, Sent, buffered_connection
 from lbjwt.net._tls cimport TlsPeer
 from lbjwt.proxy._http2_client cimport adopt_http2
 from lbjwt.upstream._endpoint cimport Endpoint, Protocol
+from lbjwt.upstream._prefetch cimport prefetch_lines
 from lbjwt.upstream._request cimport HOLDS_TRIAL, UpstreamRequest
 
 cdef extern from "<string.h>" nogil:
@@ -25,6 +26,7 @@ cdef extern from "<string.h>" nogil:
 cdef enum:
     MAX_INTERIMS = 8             # 1xx responses before the final one
     CHUNK_LINE = 20              # bytes for the size of a chunk and its CRLF
+    CONNECTION_LINES = 2         # cache lines of a connection that each request uses
 
 
 cdef int _write_chunk(iovec *parts, char *line, const char *body, Py_ssize_t size, bint end) noexcept:
@@ -340,6 +342,9 @@ cdef class ClientConnection(BackendStream):
         exchange.backend_failed(reason)
 
     # --- reuse --------------------------------------------------------------------------------------------------------
+
+    cdef void fetch(self) noexcept:
+        prefetch_lines(<void *>self.connection, CONNECTION_LINES)
 
     cdef bint is_reusable(self):
         return not self.connection.has_input()

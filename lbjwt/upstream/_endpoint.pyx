@@ -9,7 +9,6 @@ import logging
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, add_to
 from lbjwt.upstream._availability cimport is_healthy as passes
-from lbjwt.upstream._prefetch cimport prefetch
 from lbjwt.upstream._trial cimport begin_trial, pass_trial_on
 
 cdef double QUIET = 10.0         # seconds between two reports of one endpoint: one that fails now and then must not fill the log
@@ -66,7 +65,6 @@ cdef class Endpoint:
     cdef bint charge(self) noexcept:
         self.counters.in_flight += 1
         add_to(&self.state.in_flight, 1)
-        prefetch(&self.state.wanted_until)       # with what is looked at when the response is there
         return self.state.on_trial != 0 and begin_trial(self.state, coarse_monotonic(), self.connect_timeout + self.response_timeout)
 
     cdef bint awaits_replayable(self, bint complete, double now) noexcept:

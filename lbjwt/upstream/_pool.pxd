@@ -20,6 +20,7 @@ cdef class PooledStream(Timed):
     cdef bint is_reusable(self)      # asked of an idle one: nothing about it is in doubt
     cdef void taken(self)            # it was idle or unclaimed, and a request gets it: its connection may have room for another stream
     cdef void close(self)            # send what is queued, then close
+    cdef void fetch(self) noexcept               # into the caches of the processor: it will be used soon
     cdef bint shares_connection(self) noexcept   # with requests that are under way: to end it gives no descriptor back
 
 

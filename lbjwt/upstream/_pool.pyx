@@ -28,6 +28,9 @@ cdef class PooledStream(Timed):
     cdef void close(self):
         pass
 
+    cdef void fetch(self) noexcept:
+        pass
+
     cdef bint shares_connection(self) noexcept:
         return False
 

@@ -62,6 +62,21 @@ def test_large_clusters_are_even_too(count: int) -> None:
     assert sum(loads) == 10 * count and max(loads) <= 13 and min(loads) >= 5
 
 
+def test_in_a_large_cluster_idle_endpoints_take_turns() -> None:
+    """One after another: after two rounds each has had two requests."""
+    assert set(Scene([1] * 300).shares(600).values()) == {2}
+
+
+def test_in_a_large_cluster_loaded_neighbours_are_passed_over() -> None:
+    """A tenth of the endpoints, side by side, answer nothing. All that is drawn for a request must be of these: one in ten thousand."""
+    scene = Scene([1] * 1000)
+    for at in range(400, 500):
+        scene.states.add(at, "in_flight", 5)
+    shares = scene.shares(5000)
+    assert sum(shares[at] for at in range(400, 500)) < 20
+    assert sum(shares.values()) == 5000
+
+
 def test_large_clusters_share_by_weight_too() -> None:
     """An endpoint of weight 50 among 500 of weight 1 gets about a eleventh, as draws are by weight."""
     loads = Scene([50] + [1] * 500).fill(5500)

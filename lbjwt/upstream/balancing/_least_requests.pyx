@@ -1,8 +1,8 @@
 """Least requests: the endpoint with the fewest requests in flight for its weight, over all workers; of equals, the one whose turn it is.
 
-Up to 64 endpoints all are compared, so the answer is exact. Beyond, the best of four that are drawn at random by weight is taken: the cost of a
-request does not grow with the cluster. Each draw is a state that no cache of the processor holds, and more than two change the spread of the load
-little (Mitzenmacher, The Power of Two Choices).
+Up to 64 endpoints all are compared, so the answer is exact. Beyond, the best of four is taken: the one whose turn it is and three drawn at random,
+or four drawn at random by weight where weights differ. The cost of the choice does not grow with the cluster, and more draws change the spread of
+the load little (Mitzenmacher, The Power of Two Choices).
 """
 
 from lbjwt.upstream._request cimport UpstreamRequest

@@ -6,6 +6,7 @@ from lbjwt.upstream._availability cimport is_healthy, is_reachable, takes_reques
 
 cdef enum:
     SAMPLE = 4                   # members that a rule draws of many, to take the best of them
+    AHEAD = 4                    # requests ahead for which is drawn
 
 
 cdef enum Tier:
@@ -47,9 +48,9 @@ cdef class Members:
     cdef int32_t *_others
     cdef uint64_t _drawn_weights # what these tables were made for
     cdef uint64_t _random        # state of the generator; never 0
-    cdef int32_t sample[SAMPLE]  # drawn by weight, by `draw_sample`; see `draw` for -1
-    cdef int32_t _next_sample[SAMPLE]
-    cdef int32_t _sample_after[SAMPLE]
+    cdef int32_t sample[SAMPLE]  # of `draw_sample`; see `draw` for -1
+    cdef int32_t _ahead[AHEAD][SAMPLE]   # those of the next requests, the next one first
+    cdef Py_ssize_t _rotation    # the member that is in the next sample because it is its turn
     cdef void *_memory           # `at` stands in it, on the boundary of a cache line
 
     cdef void begin(self, set tried, double now) noexcept
@@ -88,11 +89,14 @@ cdef class Members:
     cdef uint64_t random(self) noexcept
     cdef Py_ssize_t draw(self) noexcept
     cdef Py_ssize_t draw_usable(self, int attempts)
-    # Draw `sample`. The memory of those that it will have next is fetched meanwhile: no cache of the processor holds a thousand endpoints.
+    # Draw `sample`, by weight; where all weights are equal, the first one in rotation. The memory of the next ones is fetched meanwhile.
     cdef void draw_sample(self) noexcept
     # Take over weights that were set at run time; True: there were some.
     cdef bint refresh(self, double now)
 
+    cdef Py_ssize_t _draw_for(self, Py_ssize_t place) noexcept
+    cdef Py_ssize_t _if_due(self, Py_ssize_t at) noexcept
+    cdef void _fetch(self, const Member *member, Py_ssize_t requests) noexcept
     cdef bint _is_full(self, Py_ssize_t at) except? -1
     cdef bint _was_tried(self, Py_ssize_t at) except? -1
     cdef int64_t _slow_share(self, const EndpointState *state, int64_t whole) noexcept

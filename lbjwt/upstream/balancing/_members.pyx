@@ -16,11 +16,11 @@ from libc.math cimport fmax
 from lbjwt.upstream._availability cimport is_healthy, takes_requests, weight_of
 from lbjwt.upstream._endpoint cimport Endpoint
 from lbjwt.upstream._pool cimport Pool
-from lbjwt.upstream._prefetch cimport prefetch
+from lbjwt.upstream._prefetch cimport prefetch, prefetch_lines
 from lbjwt.upstream.balancing._key cimport hash_of
 
 cdef enum:
-    LINE = 64                    # bytes of a cache line
+    STREAM_LINES = 4             # cache lines that a request uses of a stream
 
 cdef double SLOW_BEGIN = 0.1     # share of its weight with which an endpoint begins under slow start
 
@@ -62,9 +62,9 @@ cdef class Members:
         for at in range(self.count):
             (<Endpoint>self.endpoints[at])._position = at
         self._prepare_draws()
-        for at in range(SAMPLE):
-            self._next_sample[at] = <int32_t>self.draw()
-            self._sample_after[at] = <int32_t>self.draw()
+        self._rotation = <Py_ssize_t>(self.random() % <uint64_t>max(self.count, 1))      # workers need not begin with the same one
+        for at in range(AHEAD * SAMPLE):
+            self._ahead[at // SAMPLE][at % SAMPLE] = <int32_t>self._draw_for(at % SAMPLE) if self.count else -1
 
     def __dealloc__(self):
         PyMem_Free(self._memory)
@@ -113,11 +113,15 @@ cdef class Members:
         """An endpoint at random, by weight; -1: try again, as the one that was drawn is in its slow start; or there is none at all."""
         cdef uint64_t drawn = self.random()
         cdef Py_ssize_t at = <Py_ssize_t>(((drawn >> 32) * <uint64_t>self.count) >> 32)
-        cdef int64_t whole
         if self.count == 0:
             return -1
         if self._keeps is not NULL and (drawn & 0xffffffff) >= self._keeps[at] * 4294967296.0:
             at = self._others[at]
+        return self._if_due(at)
+
+    cdef Py_ssize_t _if_due(self, Py_ssize_t at) noexcept:
+        """-1 in place of one in its slow start, as often as its share is less than its weight."""
+        cdef int64_t whole
         if self.slow_start != 0.0 and self.at[at].state.serving_since != 0.0:
             whole = weight_of(self.at[at].state, self.at[at].weight) << 10
             if <int64_t>(self.random() >> 40) * whole >= self.share(at) << 24:
@@ -143,24 +147,47 @@ cdef class Members:
 
     cdef void draw_sample(self) noexcept:
         """
-        What is drawn is the sample of the request after the next one. Its members are fetched first, with the next request what they lead to, and
-        then the connection that a request would get.
+        What is drawn is the sample of a later request. No cache of the processor holds a thousand endpoints, so memory is fetched meanwhile: the
+        states of all that are drawn, as they are compared, and whatever a request needs of the first one. Of equals that one is taken, because its
+        turn is longest ago. In rotation, endpoints of the same page of memory come one after another.
         """
-        cdef Py_ssize_t place
+        cdef Py_ssize_t place, requests
         cdef int32_t at
         for place in range(SAMPLE):
-            at = self.sample[place] = self._next_sample[place]
+            self.sample[place] = self._ahead[0][place]
+            for requests in range(AHEAD - 1):
+                self._ahead[requests][place] = self._ahead[requests + 1][place]
+            at = self._ahead[AHEAD - 2][place]
             if at >= 0:
-                prefetch(<void *>(<Pool>self.at[at].pool).newest)
-            at = self._next_sample[place] = self._sample_after[place]
-            if at >= 0:
-                prefetch(self.at[at].state)
-                prefetch(self.at[at].endpoint)
-                prefetch(self.at[at].pool)
-                prefetch(<char *>self.at[at].pool + LINE)
-            at = self._sample_after[place] = <int32_t>self.draw()
+                prefetch_lines(self.at[at].state, 2)
+            at = self._ahead[AHEAD - 1][place] = <int32_t>self._draw_for(place)
             if at >= 0:
                 prefetch(&self.at[at])
+        for requests in range(AHEAD - 1):
+            at = self._ahead[requests][0]
+            if at >= 0:
+                self._fetch(&self.at[at], requests)
+
+    cdef Py_ssize_t _draw_for(self, Py_ssize_t place) noexcept:
+        cdef Py_ssize_t at = self._rotation
+        if place != 0 or self._keeps is not NULL:
+            return self.draw()
+        self._rotation = at + 1 if at + 1 < self.count else 0
+        return self._if_due(at)
+
+    cdef void _fetch(self, const Member *member, Py_ssize_t requests) noexcept:
+        """Fetch memory of an endpoint that so many more requests are drawn before. Each step needs what the one before has fetched."""
+        cdef Pool pool
+        if requests == 2:
+            prefetch_lines(member.endpoint, 2)
+            prefetch_lines(member.pool, 2)
+            return
+        pool = <Pool>member.pool
+        if requests == 1:
+            prefetch(pool.counters)
+            prefetch_lines(<void *>pool.newest, STREAM_LINES)
+        elif pool.newest is not None:
+            pool.newest.fetch()
 
     cdef bint refresh(self, double now):
         self.now = now
