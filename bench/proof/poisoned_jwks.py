@@ -21,9 +21,7 @@ from tests.harness.stage import Stage
 from tests.harness.waiting import eventually
 
 GROWTH = 2 << 20  # bytes
-ONCE = (
-    8 << 20
-)  # bytes that the first fetches may leave with the allocator: sets of 10 MB and of 10,000 keys are among them
+ONCE = 8 << 20  # bytes that the first fetches may leave with the allocator: one set has 10 MB, one 10,000 keys
 Poison = Callable[[Issuer, SigningKey, Canary], Answer]
 
 

@@ -72,7 +72,7 @@ cdef struct EndpointCounters:
     int64_t connections                          # being opened, in use or idle
     int64_t idle_connections
     uint64_t requests
-    uint64_t responses[STATUS_CLASSES]           # up to those with 2xx in the cache line of the fields before, which each request writes
+    uint64_t responses[STATUS_CLASSES]           # by class. Those with 2xx share a cache line with the fields before
     uint64_t connects
     uint64_t failures                            # connect failures and responses that never came or broke
     int64_t retrying                             # of `in_flight`: requests that were sent again

@@ -123,7 +123,7 @@ cdef class ClientConnection(BackendStream):
     cdef void _lose(self, bint clean):
         cdef Exchange exchange
         if self.phase == CONNECTING:
-            # ignoring: the worker ends it, as it stops or the endpoint has left
+            # ignoring: the worker ends it, because it stops or the endpoint is no member any more
             self.connect_failed("cannot be reached: the connection ended during the TLS handshake", self.connection.ignoring)
             return
         exchange = <Exchange>self.request

@@ -182,7 +182,7 @@ cdef class Http2Client(PooledCarrier):
 
     cdef void _lose(self):
         if self.phase == CONNECTING:
-            self.connect_failed(self._why_not_open())
+            self.connect_failed(self._why_not_open(), self.connection.ignoring)      # ignoring: the worker ends it
             self._release_session()
             return
         if self.active:

@@ -202,7 +202,7 @@ class Client:
         return self.socket.recv(size)
 
     def is_closed(self, timeout: float = 30.0) -> bool:
-        """Whether the peer ends the connection within `timeout` seconds without another byte. By default only one that stays open takes so long."""
+        """Whether the peer ends the connection within `timeout` seconds without another byte. The default is for connections that must end."""
         self.socket.settimeout(timeout)
         try:
             return not self.reader.pending and not self._events and self.socket.recv(1) == b""

@@ -6,7 +6,6 @@ import http.client
 import itertools
 import json
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +21,7 @@ from lbjwt.config import document
 from lbjwt.imports.load import import_file
 from tests.harness.ports import free_port
 from tests.harness.processes import wait_for_port
+from tests.harness.serving import serving
 from tests.integration.serve_scene import Serve
 
 SAMPLES = Path(__file__).parents[1] / "imports" / "peers"
@@ -115,15 +115,8 @@ class _Backend(BaseHTTPRequestHandler):
 def backend(name: str) -> Iterator[int]:
     """A server that says its name and the user it was told; yields its port."""
     handler = type("Handler", (_Backend,), {"name": name, "disable_nagle_algorithm": True})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as port:
+        yield port
 
 
 class Pair:

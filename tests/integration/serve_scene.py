@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,6 +13,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from tests.harness.serving import serving
 from tests.integration.logged import LoggedProcess
 
 KEY = ECKey.generate_key("P-256", {"kid": "k1"}, private=True)
@@ -39,14 +39,8 @@ def http_server(port, body):
         def log_message(self, *arguments):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", port), Handler)) as bound:
+        yield bound
 
 
 def get(url, *, bearer=None):

@@ -224,8 +224,9 @@ async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.close()
 
 
+@pytest.mark.parametrize("protocol", ["http1", "http2", "auto"])
 def test_a_handshake_that_the_balancer_gives_up_is_no_failure_of_the_endpoint(
-    play: Scene, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+    play: Scene, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture, protocol: str
 ) -> None:
     """The client has gone, and then the balancer ends, while the endpoint has yet to answer: the log does not say that it fails."""
     accepted = asyncio.Event()
@@ -243,7 +244,8 @@ def test_a_handshake_that_the_balancer_gives_up_is_no_failure_of_the_endpoint(
     async def scene() -> None:
         async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
             address = f"https://localhost:{server.sockets[0].getsockname()[1]}"
-            async with LoadBalancer(configuration(tmp_path, address, tls=tls(authority))) as balancer:
+            made = configuration(tmp_path, address, tls=tls(authority), protocol=protocol)
+            async with LoadBalancer(made) as balancer:
                 asking = asyncio.ensure_future(ask(balancer.addresses[0]))
                 await accepted.wait()
                 asking.cancel()

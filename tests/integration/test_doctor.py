@@ -22,6 +22,7 @@ from lbjwt.cli import main
 from tests.harness.balancer import Balancer
 from tests.harness.keyserver import DISCOVERY, Answer, Blackhole, KeyServer
 from tests.harness.ports import free_port
+from tests.harness.serving import serving
 from tests.harness.tokens import TokenFactory
 from tests.integration.authority import Authority
 from tests.integration.health_scene import backends, checked
@@ -218,7 +219,7 @@ def test_an_issuer_that_is_not_there(tmp_path: Path, backend: str):
 
 @contextlib.contextmanager
 def https(certificate: tuple[Path, Path]) -> Iterator[int]:
-    """The key set over TLS, to whoever asks; the port. Every connection is closed when it ends, also one whose handshake failed."""
+    """A server that answers every GET with the key set, over TLS; yields its port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
 
@@ -245,14 +246,8 @@ def https(certificate: tuple[Path, Path]) -> Iterator[int]:
         def handle_error(self, *arguments: object) -> None:
             """A client may refuse the certificate."""
 
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Server(("127.0.0.1", 0), Handler)) as port:
+        yield port
 
 
 def test_a_private_authority(tmp_path: Path, backend: str):

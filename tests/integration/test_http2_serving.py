@@ -201,7 +201,7 @@ def test_a_replaced_program_loses_no_stream(tmp_path: Path) -> None:
             assert eventually(lambda: "drained" in stage.balancer.stderr, 90.0), stage.balancer.stderr
             assert patient.reply(slow).status == 200
             assert patient.is_closed() and patient.peer.goaways[0][0] == 2**31 - 1
-        eventually(lambda: all(visitor.connections >= 2 for visitor in visitors))
+        assert eventually(lambda: all(visitor.connections >= 2 for visitor in visitors))
         for visitor in visitors:
             visitor.over.set()
             visitor.join()

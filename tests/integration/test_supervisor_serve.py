@@ -93,9 +93,8 @@ def test_health_on_the_traffic_port_says_what_readyz_says(serve, files):
             time.sleep(0.02)
     assert {asked(clear) for _ in range(8)} == {asked(secure, context)} == {(200, b"ready\n")}
     assert get(f"http://127.0.0.1:{other}/up")[0] == 401
-    assert eventually(
-        lambda: json.loads(get(f"{admin}/status")[2])["requests"] == 1
-    )  # counted after the response has left
+    # counted after the response has left
+    assert eventually(lambda: json.loads(get(f"{admin}/status")[2])["requests"] == 1)
     kept = http.client.HTTPConnection("127.0.0.1", clear, timeout=30)
     with contextlib.closing(kept):
         kept.request("GET", "/up")

@@ -8,10 +8,11 @@ from ruamel.yaml import YAML
 from lbjwt.checks.registry import text_problems
 from lbjwt.config.load import examine_text
 from lbjwt.config.model import Configuration
+from lbjwt.process.stopping import GRACE, KEEPER_GRACE
 from lbjwt.units import parse_duration
 
 DEPLOY = Path("examples/deploy")
-AT_THE_END = 2.0  # seconds that a stop takes beyond lame_duck and drain: docs/operations.md
+AT_THE_END = GRACE + KEEPER_GRACE  # seconds that a stop may take beyond lame_duck and drain: docs/operations.md
 
 
 @pytest.fixture(scope="module")

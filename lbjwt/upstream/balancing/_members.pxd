@@ -6,7 +6,7 @@ from lbjwt.upstream._availability cimport is_healthy, is_reachable, takes_reques
 
 cdef enum:
     SAMPLE = 4                   # members that a rule draws of many, to take the best of them
-    AHEAD = 4                    # requests ahead for which is drawn
+    AHEAD = 4                    # requests that come between the draw of a sample and its use
 
 
 cdef enum Tier:
@@ -50,7 +50,7 @@ cdef class Members:
     cdef uint64_t _random        # state of the generator; never 0
     cdef int32_t sample[SAMPLE]  # of `draw_sample`; see `draw` for -1
     cdef int32_t _ahead[AHEAD][SAMPLE]   # those of the next requests, the next one first
-    cdef Py_ssize_t _rotation    # the member that is in the next sample because it is its turn
+    cdef Py_ssize_t _rotation    # the next member that is put into a sample because it is its turn
     cdef void *_memory           # `at` stands in it, on the boundary of a cache line
 
     cdef void begin(self, set tried, double now) noexcept

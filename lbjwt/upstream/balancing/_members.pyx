@@ -147,9 +147,9 @@ cdef class Members:
 
     cdef void draw_sample(self) noexcept:
         """
-        What is drawn is the sample of a later request. No cache of the processor holds a thousand endpoints, so memory is fetched meanwhile: the
-        states of all that are drawn, as they are compared, and whatever a request needs of the first one. Of equals that one is taken, because its
-        turn is longest ago. In rotation, endpoints of the same page of memory come one after another.
+        Take the sample that was drawn some requests ago, and draw one for a later request. A thousand endpoints do not fit the caches of the
+        processor, so their memory is fetched meanwhile: the states of all that are drawn, because they are compared, and all that a request uses of
+        the first one. Where loads are equal, the first one is taken: its turn is longest ago. Rotation also takes neighbours in memory in a row.
         """
         cdef Py_ssize_t place, requests
         cdef int32_t at
@@ -176,7 +176,7 @@ cdef class Members:
         return self._if_due(at)
 
     cdef void _fetch(self, const Member *member, Py_ssize_t requests) noexcept:
-        """Fetch memory of an endpoint that so many more requests are drawn before. Each step needs what the one before has fetched."""
+        """Fetch what the request after so many others uses of its endpoint. Each step reads what the step before has fetched."""
         cdef Pool pool
         if requests == 2:
             prefetch_lines(member.endpoint, 2)
